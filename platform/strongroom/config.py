@@ -1,0 +1,155 @@
+"""The one place where configuration is read: a typed, frozen `Settings`, from `STRONGROOM_*` variables.
+
+Unknown or missing settings stop the program at its start. The settings page of the documentation is made from the
+field descriptions below.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from strongroom.errors import ConfigurationError
+
+PREFIX = "STRONGROOM_"
+MASTER_KEY_BYTES = 32
+NOT_SETTINGS = frozenset({"STRONGROOM_STATE", "STRONGROOM_RUN"})  # name a folder and a run for the command line; no settings
+
+
+def _database_url(value: str) -> str:
+    if not value.startswith(("postgresql://", "postgres://")):
+        raise ValueError("must be a URL like postgresql://user:password@host/database")
+    return value.replace("postgres://", "postgresql://", 1)
+
+
+def _master_key(value: SecretStr) -> SecretStr:
+    try:
+        raw = base64.b64decode(value.get_secret_value(), validate=True)
+    except ValueError:
+        raw = b""
+    if len(raw) != MASTER_KEY_BYTES:
+        raise ValueError("must be 32 random bytes in base64, as `openssl rand -base64 32` makes them")
+    return value
+
+
+DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+MasterKey = Annotated[SecretStr, AfterValidator(_master_key)]
+
+
+class Settings(BaseSettings):
+    """Everything that a deployment can choose. Durations are seconds (`_s`), sizes bytes (`_bytes`)."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    database_url: DatabaseUrl = Field(description="The control database, as the application's login role (NOINHERIT).")
+    migration_database_url: DatabaseUrl | None = Field(
+        default=None, description="The control database as the owning role; needed by `migrate` alone."
+    )
+    cells: dict[str, DatabaseUrl] = Field(
+        default_factory=dict,
+        description="Cells by name (JSON object of URLs, application role). Empty: one cell `default`, the control database.",
+    )
+    migration_cells: dict[str, DatabaseUrl] = Field(default_factory=dict, description="The same cells as the owning role.")
+    master_key: MasterKey = Field(description="32 random bytes in base64. Every other key is derived from it.")
+    master_keys_old: list[MasterKey] = Field(
+        default_factory=list, description="Former master keys (JSON list): still open stored secrets, never close new ones."
+    )
+
+    base_domain: str = Field(default="localhost", description="Tenants live at `{slug}.{base_domain}`.")
+    platform_hosts: list[str] = Field(
+        default_factory=lambda: ["localhost", "127.0.0.1", "::1"],
+        description="Hosts (JSON list) that are the platform's own: the operator's console and API, and tenants named by their credential.",
+    )
+    public_scheme: str = Field(
+        default="http", pattern="^https?$", description="Scheme under which users reach the service: `http` or `https`."
+    )
+    public_port: int | None = Field(default=None, description="Port under which users reach the service, if not the scheme's own.")
+    allow_tenant_header: bool = Field(
+        default=False, description="Let `X-Tenant` name the tenant on the platform's host (on in embedded mode)."
+    )
+    trusted_proxies: int = Field(default=0, ge=0, description="Number of proxies in front whose X-Forwarded-* headers are believed.")
+
+    access_token_lifetime_s: int = Field(default=900, gt=0, description="Life of an access token.")
+    refresh_token_lifetime_s: int = Field(
+        default=12 * 3600, gt=0, description="Life of a session: of a refresh token and all it is changed into."
+    )
+    invite_lifetime_s: int = Field(default=7 * 86400, gt=0, description="Life of an invitation.")
+    upload_lifetime_s: int = Field(default=86400, gt=0, description="After this time an unfinished upload is swept away.")
+    max_json_bytes: int = Field(default=1 << 20, gt=0, description="Largest JSON body.")
+    body_timeout_s: int = Field(default=60, gt=0, description="Longest silence while a body is being received.")
+
+    pool_size: int = Field(default=16, gt=0, description="Database connections per process and cell.")
+    pool_timeout_s: float = Field(default=5.0, gt=0, description="Longest wait for a database connection, then 503.")
+    statement_timeout_s: int = Field(default=30, gt=0, description="Longest statement of a request.")
+    threads: int = Field(default=64, gt=1, description="Threads of an API process.")
+    tenant_thread_share: float = Field(default=0.5, gt=0, le=1, description="Share of a process's threads that one tenant may hold.")
+    api_processes: int = Field(default=2, gt=0, description="API processes started by `strongroom up`.")
+    worker_processes: int = Field(default=3, gt=0, description="Worker processes started by `strongroom up`.")
+
+    broker_url: str = Field(description="Celery's broker: `redis://…`, `amqp://…` or `sqla+postgresql+psycopg://…`.")
+    rate_limit_storage: str = Field(default="memory://", description="Where request rates are counted: `memory://` or `redis://…`.")
+    job_lease_s: int = Field(default=60, gt=2, description="A job whose worker has been silent for so long is given to another.")
+    job_tenant_limit: int = Field(default=2, gt=0, description="Jobs of one tenant that may run at the same time.")
+    job_attempts: int = Field(default=8, gt=0, description="Tries before a job is parked for the operator.")
+    dispatch_interval_s: float = Field(default=5.0, gt=0, description="How often lost job messages are looked for and sent again.")
+    usage_delay_s: float = Field(default=1.0, ge=0, description="How long usage entries are gathered before they are rolled up.")
+
+    clamd_address: str = Field(default="auto", description="`auto` (a socket in the usual places), `off`, a socket's path, or `host:port`.")
+    scan_spool_dir: str | None = Field(default=None, description="Folder for archives while they are looked into; default: the system's.")
+    reconcile_grace_s: int = Field(default=3600, ge=0, description="Bytes without a row are left alone for so long.")
+    access_log_retention_days: int = Field(default=90, gt=0, description="Days for which single accesses are kept; rolled-up usage stays.")
+    metrics_token: SecretStr | None = Field(
+        default=None, description="Bearer token for `/metrics`; without one it answers to this machine only."
+    )
+    log_format: str = Field(default="json", pattern="^(json|text)$", description="`json` or `text`.")
+
+    def cell_urls(self) -> dict[str, str]:
+        """Application URLs by cell name; never empty."""
+        return dict(self.cells) or {"default": self.database_url}
+
+    def migration_cell_urls(self) -> dict[str, str]:
+        """Owner URLs by cell name; empty where this process may not migrate."""
+        if self.migration_cells:
+            return dict(self.migration_cells)
+        return {"default": self.migration_database_url} if self.migration_database_url else {}
+
+    def public_url(self, host: str, path: str = "") -> str:
+        """Return the address under which users reach `path` on `host`."""
+        shown = f"[{host}]" if ":" in host else host
+        port = f":{self.public_port}" if self.public_port else ""
+        return f"{self.public_scheme}://{shown}{port}{path}"
+
+    def tenant_url(self, slug: str, path: str = "") -> str:
+        """Return the address of a tenant's `path` under the base domain."""
+        return self.public_url(f"{slug}.{self.base_domain}", path)
+
+
+def load_settings(environ: Mapping[str, str] | None = None, **values: Any) -> Settings:
+    """Read the settings from the environment, `values` taking precedence.
+
+    Raises:
+        ConfigurationError: a setting is unknown, missing or wrong; the text names each.
+    """
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(
+        name for name in (environ if environ is not None else os.environ) if name.startswith(PREFIX) and name not in known | NOT_SETTINGS
+    )
+    if unknown:
+        raise ConfigurationError(f"Unknown setting: {', '.join(unknown)}. All settings are in docs/reference/settings.md.")
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> str:
+    lines = []
+    for item in error.errors(include_url=False, include_input=False):
+        name = PREFIX + str(item["loc"][0]).upper() if item["loc"] else "settings"
+        lines.append(f"{name}: {item['msg']}")
+    return "; ".join(lines)
