@@ -1,0 +1,97 @@
+-- The registry: what the platform knows of its tenants, providers, plans and operators. No tenant role can read it.
+CREATE TABLE strongroom.providers (
+    id uuid PRIMARY KEY,
+    name text NOT NULL UNIQUE,
+    kind text NOT NULL,
+    config jsonb NOT NULL DEFAULT '{}',
+    secrets bytea,
+    is_default boolean NOT NULL DEFAULT false,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX providers_one_default ON strongroom.providers (is_default) WHERE is_default;
+
+CREATE TABLE strongroom.plans (
+    name text PRIMARY KEY,
+    quota_bytes bigint NOT NULL CHECK (quota_bytes >= 0),
+    quota_files bigint NOT NULL CHECK (quota_files >= 0),
+    max_file_size_bytes bigint NOT NULL CHECK (max_file_size_bytes > 0),
+    requests_per_s integer NOT NULL CHECK (requests_per_s > 0),
+    parallel_uploads integer NOT NULL CHECK (parallel_uploads > 0)
+);
+INSERT INTO strongroom.plans VALUES ('standard', 1099511627776, 10000000, 107374182400, 500, 64);
+
+CREATE TABLE strongroom.tenants (
+    id uuid PRIMARY KEY,
+    slug text NOT NULL CHECK (slug ~ '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$'),
+    name text NOT NULL,
+    status text NOT NULL CHECK (status IN ('provisioning', 'active', 'suspended', 'deleting', 'deleted')),
+    cell text NOT NULL,
+    provider_id uuid NOT NULL REFERENCES strongroom.providers,
+    prefix text NOT NULL UNIQUE,
+    plan text NOT NULL REFERENCES strongroom.plans,
+    limits jsonb NOT NULL DEFAULT '{}',
+    brand jsonb NOT NULL DEFAULT '{}',
+    logo bytea,
+    logo_type text,
+    logo_digest text,
+    schema_revision text,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
+-- A slug is free again once its tenant is gone; the id, the schema and the prefix never are.
+CREATE UNIQUE INDEX tenants_slug ON strongroom.tenants (slug) WHERE status <> 'deleted';
+CREATE INDEX tenants_provider ON strongroom.tenants (provider_id);
+
+CREATE TABLE strongroom.domains (
+    domain text PRIMARY KEY,
+    tenant_id uuid NOT NULL REFERENCES strongroom.tenants,
+    verified_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX domains_tenant ON strongroom.domains (tenant_id);
+
+CREATE TABLE strongroom.operators (
+    id uuid PRIMARY KEY,
+    email text NOT NULL UNIQUE,
+    name text NOT NULL DEFAULT '',
+    role text NOT NULL CHECK (role IN ('admin', 'viewer')),
+    password_hash text NOT NULL,
+    disabled_at timestamptz,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    last_login_at timestamptz
+);
+
+CREATE TABLE strongroom.operator_sessions (
+    id uuid PRIMARY KEY,
+    operator_id uuid NOT NULL REFERENCES strongroom.operators ON DELETE CASCADE,
+    kind text NOT NULL CHECK (kind IN ('api', 'console')),
+    refresh_id uuid NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    used_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    ended_at timestamptz
+);
+
+CREATE TABLE strongroom.operator_audit (
+    id uuid PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now(),
+    operator text NOT NULL,
+    action text NOT NULL,
+    subject text NOT NULL,
+    data jsonb NOT NULL DEFAULT '{}'
+);
+CREATE INDEX operator_audit_at ON strongroom.operator_audit (at DESC);
+
+CREATE TABLE strongroom.usage_daily (
+    tenant_id uuid NOT NULL REFERENCES strongroom.tenants,
+    day date NOT NULL,
+    uploads bigint NOT NULL DEFAULT 0,
+    downloads bigint NOT NULL DEFAULT 0,
+    bytes_in bigint NOT NULL DEFAULT 0,
+    bytes_out bigint NOT NULL DEFAULT 0,
+    stored_bytes bigint NOT NULL DEFAULT 0,
+    stored_files bigint NOT NULL DEFAULT 0,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, day)
+);
+CREATE INDEX usage_daily_day ON strongroom.usage_daily (day);

@@ -1,0 +1,193 @@
+-- One tenant's schema. Names are unqualified on purpose: the search path names the schema.
+CREATE TABLE users (
+    id uuid PRIMARY KEY,
+    email text NOT NULL,
+    email_key text NOT NULL UNIQUE,
+    name text NOT NULL DEFAULT '',
+    role text NOT NULL CHECK (role IN ('owner', 'admin', 'member', 'viewer')),
+    status text NOT NULL CHECK (status IN ('invited', 'active', 'disabled')),
+    password_hash text,
+    invite_id uuid,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    last_login_at timestamptz
+);
+
+-- A session is a family of refresh tokens: only the newest, refresh_id, is good; an older one ends the session.
+CREATE TABLE sessions (
+    id uuid PRIMARY KEY,
+    user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+    kind text NOT NULL CHECK (kind IN ('api', 'console')),
+    refresh_id uuid NOT NULL,
+    user_agent text NOT NULL DEFAULT '',
+    remote_addr text NOT NULL DEFAULT '',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    used_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    ended_at timestamptz
+);
+CREATE INDEX sessions_user ON sessions (user_id);
+CREATE INDEX sessions_expiry ON sessions (expires_at);
+
+CREATE TABLE api_keys (
+    id uuid PRIMARY KEY,
+    key_id text NOT NULL UNIQUE,
+    name text NOT NULL,
+    secret_hash bytea NOT NULL,
+    scopes text[] NOT NULL,
+    created_by uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz,
+    used_at timestamptz,
+    revoked_at timestamptz
+);
+CREATE INDEX api_keys_owner ON api_keys (created_by);
+
+CREATE TABLE buckets (
+    id uuid PRIMARY KEY,
+    name text NOT NULL UNIQUE CHECK (name ~ '^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$'),
+    allowed_types text[] NOT NULL DEFAULT '{}',
+    max_size_bytes bigint CHECK (max_size_bytes > 0),
+    versioning boolean NOT NULL DEFAULT true,
+    trash_days integer NOT NULL DEFAULT 30 CHECK (trash_days BETWEEN 0 AND 3650),
+    serve_unscanned boolean NOT NULL DEFAULT false,
+    used_bytes bigint NOT NULL DEFAULT 0 CHECK (used_bytes >= 0),
+    used_files bigint NOT NULL DEFAULT 0 CHECK (used_files >= 0),
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- A file is a path in a bucket; version_id points at its current version. "C" collation: listings go by code point.
+CREATE TABLE files (
+    id uuid PRIMARY KEY,
+    bucket_id uuid NOT NULL REFERENCES buckets,
+    path text COLLATE "C" NOT NULL,
+    version_id uuid NOT NULL,
+    metadata jsonb NOT NULL DEFAULT '{}',
+    created_by uuid,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    deleted_at timestamptz,
+    purge_at timestamptz
+);
+CREATE UNIQUE INDEX files_path ON files (bucket_id, path) WHERE deleted_at IS NULL;
+CREATE INDEX files_trash ON files (deleted_at DESC, id) WHERE deleted_at IS NOT NULL;
+CREATE INDEX files_purge ON files (purge_at) WHERE purge_at IS NOT NULL;
+CREATE INDEX files_updated ON files (updated_at DESC) WHERE deleted_at IS NULL;
+
+CREATE TABLE versions (
+    id uuid PRIMARY KEY,
+    file_id uuid NOT NULL REFERENCES files ON DELETE CASCADE,
+    bucket_id uuid NOT NULL REFERENCES buckets,
+    size_bytes bigint NOT NULL CHECK (size_bytes >= 0),
+    content_type text NOT NULL,
+    detected_type text NOT NULL,
+    fingerprint text,
+    blake3 text,
+    sha256 text,
+    status text NOT NULL CHECK (status IN ('pending', 'available', 'quarantined', 'rejected')),
+    verdict text NOT NULL DEFAULT 'pending' CHECK (verdict IN ('pending', 'clean', 'infected', 'unscanned', 'invalid')),
+    engine text,
+    signatures_at timestamptz,
+    scanned_bytes bigint,
+    reason text,
+    created_by uuid,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    checked_at timestamptz
+);
+CREATE INDEX versions_file ON versions (file_id, created_at DESC);
+CREATE INDEX versions_bucket ON versions (bucket_id, id);
+CREATE INDEX versions_attention ON versions (created_at DESC) WHERE status IN ('quarantined', 'rejected') OR verdict = 'unscanned';
+CREATE INDEX versions_pending ON versions (created_at) WHERE status = 'pending';
+
+-- An upload under way: it reserves quota, and names the version whose bytes are to be swept if it never completes.
+CREATE TABLE uploads (
+    id uuid PRIMARY KEY,
+    bucket_id uuid NOT NULL REFERENCES buckets,
+    path text COLLATE "C" NOT NULL,
+    version_id uuid NOT NULL,
+    reserved_bytes bigint NOT NULL CHECK (reserved_bytes >= 0),
+    reserved_files integer NOT NULL CHECK (reserved_files IN (0, 1)),
+    content_type text NOT NULL,
+    created_by uuid,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL
+);
+CREATE INDEX uploads_expiry ON uploads (expires_at);
+CREATE INDEX uploads_version ON uploads (version_id);
+
+-- Exact totals, changed in the transaction that changes the files; the quota is enforced on this row.
+CREATE TABLE counters (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    used_bytes bigint NOT NULL DEFAULT 0 CHECK (used_bytes >= 0),
+    used_files bigint NOT NULL DEFAULT 0 CHECK (used_files >= 0),
+    reserved_bytes bigint NOT NULL DEFAULT 0 CHECK (reserved_bytes >= 0),
+    reserved_files bigint NOT NULL DEFAULT 0 CHECK (reserved_files >= 0)
+);
+INSERT INTO counters DEFAULT VALUES;
+
+-- The change feed. A reader's cursor is (xid, id); it sees xid < pg_snapshot_xmin(pg_current_snapshot()) only.
+CREATE TABLE events (
+    xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    kind text NOT NULL,
+    subject uuid,
+    data jsonb NOT NULL DEFAULT '{}',
+    actor jsonb NOT NULL DEFAULT '{}',
+    at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (xid, id)
+);
+CREATE INDEX events_at ON events (at);
+
+CREATE TABLE access_log (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now(),
+    operation text NOT NULL CHECK (operation IN ('upload', 'download', 'delete')),
+    bucket_id uuid NOT NULL,
+    file_id uuid,
+    user_id uuid,
+    api_key_id uuid,
+    content_type text NOT NULL,
+    bytes_in bigint NOT NULL DEFAULT 0,
+    bytes_out bigint NOT NULL DEFAULT 0,
+    remote_addr text NOT NULL DEFAULT '',
+    request_id text NOT NULL DEFAULT '',
+    rolled_up boolean NOT NULL DEFAULT false
+);
+CREATE INDEX access_log_open ON access_log (id) WHERE NOT rolled_up;
+CREATE INDEX access_log_at ON access_log (at);
+
+-- Usage by hour and every dimension asked for. The zero id stands for "none".
+CREATE TABLE usage_hourly (
+    hour timestamptz NOT NULL,
+    operation text NOT NULL,
+    bucket_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    api_key_id uuid NOT NULL,
+    content_type text NOT NULL,
+    requests bigint NOT NULL,
+    bytes_in bigint NOT NULL,
+    bytes_out bigint NOT NULL,
+    PRIMARY KEY (hour, operation, bucket_id, user_id, api_key_id, content_type)
+);
+
+-- What each bucket held when the hour was last rolled up.
+CREATE TABLE stored_hourly (
+    hour timestamptz NOT NULL,
+    bucket_id uuid NOT NULL,
+    stored_bytes bigint NOT NULL,
+    stored_files bigint NOT NULL,
+    PRIMARY KEY (hour, bucket_id)
+);
+
+CREATE TABLE idempotency_keys (
+    actor text NOT NULL,
+    key text NOT NULL,
+    request_hash bytea NOT NULL,
+    status integer,
+    headers jsonb,
+    body bytea,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (actor, key)
+);
+CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);

@@ -1,0 +1,1 @@
+"""Databases: engines per cell, tenant-bound transactions, ids, and the translation of SQLSTATE into domain errors."""

@@ -1,0 +1,153 @@
+"""Engines per cell, and the two kinds of transaction: control (the registry) and tenant (one tenant's schema).
+
+A tenant transaction starts with SET LOCAL of role and search_path, so that even a statement with a forgotten filter, a
+wrong join or injected SQL stays inside the tenant. The login role is NOINHERIT: without the SET it can read no tenant's
+table. Every later statement travels by the extended protocol, which takes one statement at a time, so that injected SQL
+cannot append a `SET ROLE` of its own (PostgreSQL documentation, 54.2.3).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import sqlalchemy.orm  # noqa: F401 - SQLAlchemy loads it lazily, which two threads must not do at the same time
+from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from strongroom.config import Settings
+from strongroom.errors import DatabaseUnavailable, UnknownHost
+
+ROLE_PATTERN = re.compile(r"t_[0-9a-f]{32}")
+LIMITED = ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout")
+TRY_AGAIN = frozenset({
+    "57P01", "57P02", "57P03", "53300", "08000", "08001", "08003", "08006",  # the connection or the server is gone, or full
+    "40P01", "40001", "55P03", "57014", "25P03",  # deadlock, serialisation, lock and statement time-outs
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TenantRef:
+    """What is needed to reach a tenant's rows: its id and its cell."""
+
+    id: UUID
+    cell: str
+
+    @property
+    def role(self) -> str:
+        """The name of the tenant's role and of its schema, which are the same."""
+        return f"t_{self.id.hex}"
+
+
+class SingleStatementCursor(psycopg.Cursor[Any]):
+    """A cursor that always uses the extended protocol, so that no text can carry a second statement."""
+
+    def _execute_send(self, query: Any, *, force_extended: bool = False, binary: bool | None = None) -> None:
+        del force_extended
+        super()._execute_send(query, force_extended=True, binary=binary)
+
+
+def make_engine(url: str, settings: Settings) -> Engine:
+    """Return a pooled engine for `url`; it connects when first used."""
+    timeout_ms = settings.statement_timeout_s * 1000
+    return create_engine(
+        make_url(url).set(drivername="postgresql+psycopg"),
+        pool_size=settings.pool_size,
+        max_overflow=0,
+        pool_timeout=settings.pool_timeout_s,
+        pool_use_lifo=True,
+        pool_pre_ping=True,
+        hide_parameters=True,  # they hold e-mails and hashes, which must not get into logs
+        connect_args={
+            "cursor_factory": SingleStatementCursor,
+            "prepare_threshold": None,
+            "connect_timeout": 5,
+            "application_name": "strongroom",
+            "options": " ".join(["-c timezone=UTC", *(f"-c {name}={timeout_ms}" for name in LIMITED)]),
+        },
+    )
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn a database that does not answer into `DatabaseUnavailable`; leave everything else alone."""
+    try:
+        yield
+    except PoolTimeoutError as error:
+        raise DatabaseUnavailable("All database connections are in use.", retry_after_s=1) from error
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None)
+        lost = isinstance(error, OperationalError) and state is None
+        if lost or state in TRY_AGAIN or error.connection_invalidated:
+            raise DatabaseUnavailable(retry_after_s=2) from error
+        raise
+
+
+class Databases:
+    """All engines of this process. Cheap to make: nothing connects before the first transaction."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._control = make_engine(settings.database_url, settings)
+        self._cells = {
+            name: self._control if url == settings.database_url else make_engine(url, settings)
+            for name, url in settings.cell_urls().items()
+        }
+
+    @property
+    def cell_names(self) -> list[str]:
+        """The names of all cells."""
+        return list(self._cells)
+
+    @contextmanager
+    def control(self) -> Iterator[Connection]:
+        """Open a transaction on the registry; it commits on leaving, rolls back on an exception."""
+        with translated_errors(), self._control.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def cell(self, name: str) -> Iterator[Connection]:
+        """Open a transaction on a cell's own tables (jobs), outside every tenant."""
+        with translated_errors(), self._cells[name].begin() as connection:
+            yield connection
+
+    @contextmanager
+    def tenant(self, tenant: TenantRef) -> Iterator[Connection]:
+        """Open a transaction that can reach one tenant's schema and nothing else."""
+        with translated_errors(), self._cells[tenant.cell].begin() as connection:
+            enter_tenant(connection, tenant)
+            yield connection
+
+    def dispose(self) -> None:
+        """Close all pooled connections."""
+        for engine in {self._control, *self._cells.values()}:
+            engine.dispose()
+
+
+def enter_tenant(connection: Connection, tenant: TenantRef) -> None:
+    """Bind the open transaction to `tenant` until it ends, in one round trip.
+
+    Raises:
+        UnknownHost: its role is gone.
+        DatabaseUnavailable
+    """
+    role = tenant.role
+    if not ROLE_PATTERN.fullmatch(role):
+        raise ValueError("not a tenant's role")
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)  # noqa: S101 - tells the type checker which driver the pool holds
+    try:
+        with psycopg.Cursor(driver) as cursor:
+            cursor.execute(f"SET LOCAL ROLE {role}; SET LOCAL search_path = {role}")
+    except psycopg.errors.InvalidParameterValue:
+        raise UnknownHost from None  # the tenant was deleted a moment ago
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        connection.invalidate()
+        raise DatabaseUnavailable(retry_after_s=2) from error
