@@ -1,0 +1,1 @@
+"""Passwords, derived keys, purpose-bound tokens, API key secrets, and encryption of stored credentials."""
