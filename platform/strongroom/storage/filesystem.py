@@ -1,0 +1,232 @@
+"""Filesystem provider: objects are files below a root folder.
+
+Permissions: the process needs to read, write and create folders below the root; nobody else needs anything.
+Durability: written under a temporary name, fsync, rename, fsync of the folder: `complete` returns only when all four are
+done (see "Files are hard", danluu.com/file-consistency, and fsync(2) on directories).
+Caveats: the root must be a local disk or a network file system with honest fsync; several API machines must share it.
+Room is reserved with posix_fallocate(3) before the first byte, so a full disk is told before the body is read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+from strongroom.errors import NotFound, StorageFull, StorageUnavailable
+from strongroom.storage.base import ObjectMeta, Reader, Writer
+from strongroom.storage.keys import KEY_PATTERN, PREFIX_PATTERN
+
+UNFINISHED = ".part"
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NO_FALLOCATE = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS})
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise NotFound from None
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise StorageFull from error
+        raise StorageUnavailable(retry_after_s=5) from error
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, FOLDER_FLAGS)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class FilesystemWriter:
+    """A file under a temporary name; see `Writer`."""
+
+    def __init__(self, path: Path, key: str, size_bytes: int) -> None:
+        self._path, self._key = path, key
+        self._unfinished = path.with_name(path.name + UNFINISHED)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._handle = os.open(self._unfinished, flags, 0o600)
+        self._size_bytes = 0
+        try:
+            _reserve(self._handle, size_bytes)
+        except OSError:
+            self.abort()
+            raise
+
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+        view = memoryview(data)
+        with _translated():
+            while view:
+                written = os.write(self._handle, view)
+                self._size_bytes += written
+                view = view[written:]
+
+    def complete(self) -> ObjectMeta:
+        """Make the file durable and give it its name."""
+        with _translated():
+            os.ftruncate(self._handle, self._size_bytes)
+            os.fsync(self._handle)
+            modified = os.fstat(self._handle).st_mtime
+            os.close(self._handle)
+            self._handle = -1
+            self._rename()
+            _sync_folder(self._path.parent)
+        return ObjectMeta(self._key, self._size_bytes, datetime.fromtimestamp(modified, UTC))
+
+    def _rename(self) -> None:
+        try:
+            self._unfinished.rename(self._path)
+        except FileNotFoundError:
+            raise StorageUnavailable("The unfinished file was removed while it was being written.") from None
+
+    def abort(self) -> None:
+        """Remove the temporary file."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+        with suppress(OSError):
+            self._unfinished.unlink()
+
+
+def _reserve(handle: int, size_bytes: int) -> None:
+    if size_bytes:
+        try:
+            os.posix_fallocate(handle, 0, size_bytes)
+        except OSError as error:
+            if error.errno not in NO_FALLOCATE:
+                raise
+
+
+class FilesystemProvider:
+    """Objects as files below `root`; see `Provider`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self._durable: set[Path] = set()
+
+    def writer(self, key: str, size_bytes: int) -> Writer:
+        """Begin a file; its folder is made, durably, when it is the first."""
+        self._check_root()
+        path = self._path(key)
+        with _translated():
+            self._make_folder(path.parent)
+            return FilesystemWriter(path, key, size_bytes)
+
+    def open(self, key: str) -> Reader:
+        """Open the file itself."""
+        self._check_root()
+        with _translated():
+            return self._open(self._path(key))
+
+    def head(self, key: str) -> ObjectMeta:
+        """Describe the file."""
+        path = self._path(key)
+        with _translated():
+            found = path.lstat()
+        return ObjectMeta(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Unlink files, finished or not."""
+        self._check_root()
+        for key in keys:
+            path = self._path(key)
+            for each in (path, path.with_name(path.name + UNFINISHED)):
+                with _translated(), suppress(FileNotFoundError):
+                    each.unlink()
+
+    def list(self, prefix: str) -> Iterator[ObjectMeta]:
+        """Walk the files below a tenant's prefix, folder by folder."""
+        self._check_root()
+        base = self._prefix_path(prefix)
+        if not base.is_dir():
+            return
+        self._refuse_link(base)
+        with os.scandir(base) as folders:
+            for folder in folders:
+                if folder.is_dir(follow_symlinks=False):
+                    yield from self._list_folder(prefix, folder)
+
+    def delete_prefix(self, prefix: str) -> None:
+        """Remove a tenant's folder."""
+        self._check_root()
+        base = self._prefix_path(prefix)
+        with _translated():
+            self._refuse_link(base)
+            if base.is_dir():
+                shutil.rmtree(base)
+                _sync_folder(self._root)
+
+    def check(self) -> None:
+        """See that the root is there and can be written."""
+        probe = self._root / f".check-{uuid4().hex}"
+        try:
+            probe.write_bytes(b"ok")
+            probe.unlink()
+        except OSError as error:
+            raise StorageUnavailable(
+                f"The folder {self._root} cannot be written: {error.strerror}. Make it, or give this user the right to."
+            ) from error
+
+    def _check_root(self) -> None:
+        """A disk that is not mounted must not look like an empty one.
+
+        Raises:
+            StorageUnavailable
+        """
+        if not self._root.is_dir():
+            raise StorageUnavailable(f"The folder {self._root} is not there. Is its disk mounted?", retry_after_s=30)
+
+    def _list_folder(self, prefix: str, folder: os.DirEntry[str]) -> Iterator[ObjectMeta]:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # finished or removed since the folder was read
+                key = f"{prefix}{folder.name}/{entry.name.removesuffix(UNFINISHED)}"
+                yield ObjectMeta(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+
+    def _open(self, path: Path) -> BinaryIO:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return os.fdopen(handle, "rb", buffering=0)
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder in self._durable and folder.is_dir():
+            return
+        for each in (folder.parent, folder):
+            with suppress(FileExistsError):
+                each.mkdir(mode=0o700)
+            _sync_folder(each.parent)  # whoever made it: only now is it known to survive a crash
+        self._durable.add(folder)
+
+    def _path(self, key: str) -> Path:
+        if not KEY_PATTERN.fullmatch(key):
+            raise NotFound
+        return self._inside(self._root / key)
+
+    def _prefix_path(self, prefix: str) -> Path:
+        if not PREFIX_PATTERN.fullmatch(prefix):
+            raise NotFound
+        return self._root / prefix.rstrip("/")
+
+    def _inside(self, path: Path) -> Path:
+        """Refuse a folder that is a symbolic link: whoever planted it wants to lead us out of the root."""
+        self._refuse_link(path.parent)
+        self._refuse_link(path.parent.parent)
+        return path
+
+    def _refuse_link(self, folder: Path) -> None:
+        if folder.is_symlink():
+            raise StorageUnavailable(f"{folder} is a symbolic link; it was not made by Strongroom.")

@@ -1,0 +1,33 @@
+"""From a provider's row in the registry to a provider: the table of kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from strongroom.errors import UnknownProviderKind, ValidationFailed
+from strongroom.storage.base import Provider
+from strongroom.storage.filesystem import FilesystemProvider
+
+
+def _filesystem(config: Mapping[str, Any]) -> Provider:
+    root = config.get("root")
+    if not isinstance(root, str) or not Path(root).is_absolute():
+        raise ValidationFailed("A filesystem provider needs 'root', the absolute path of a folder.")
+    return FilesystemProvider(Path(root))
+
+
+KINDS: dict[str, Callable[[Mapping[str, Any]], Provider]] = {"filesystem": _filesystem}
+
+
+def make_provider(kind: str, config: Mapping[str, Any]) -> Provider:
+    """Return a provider of `kind`.
+
+    Raises:
+        UnknownProviderKind: there is no such kind.
+        ValidationFailed: its configuration is wrong.
+    """
+    if kind not in KINDS:
+        raise UnknownProviderKind(f"There is no provider of kind '{kind}'; there are: {', '.join(sorted(KINDS))}.")
+    return KINDS[kind](config)
