@@ -1,0 +1,96 @@
+"""Celery's side of a job: the app both ends share, and the announcing of committed jobs.
+
+A message only wakes a worker, which then takes the fairest job there is; so a lost message loses nothing (the
+dispatcher finds the row), and a doubled one does nothing twice. Announcing happens on a thread of its own: a broker
+that is slow or down never holds up, or fails, the request whose job is already safe in the database.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from typing import Any
+
+from celery import Celery
+
+from strongroom.config import Settings
+
+RUN_JOB = "strongroom.run_job"
+JOB_QUEUE, CLOCK_QUEUE = "strongroom", "strongroom.clock"  # the clock's own, so that it never waits behind a flood of jobs
+MAX_WAITING = 10_000
+MAX_DELAY_S = 60.0
+log = logging.getLogger(__name__)
+
+
+def make_celery(settings: Settings) -> Celery:
+    """Return the Celery app; it connects when first used."""
+    app = Celery("strongroom", broker=settings.broker_url)
+    app.conf.update(
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_max_tasks_per_child=2000,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options=_transport_options(settings.broker_url),
+        task_publish_retry=False,
+        timezone="UTC",
+        task_default_queue=JOB_QUEUE,
+    )
+    return app
+
+
+def _transport_options(url: str) -> dict[str, Any]:
+    if url.startswith("sqla+"):
+        return {"pool_size": 4, "max_overflow": 4, "pool_pre_ping": True, "pool_recycle": 1800}
+    return {"socket_connect_timeout": 2, "socket_timeout": 10, "visibility_timeout": 3600}
+
+
+class Announcer:
+    """Wakes workers for committed jobs. Safe to share between threads; its own thread starts with the first job."""
+
+    def __init__(self, celery: Celery) -> None:
+        self._celery = celery
+        self._waiting: queue.Queue[tuple[str, str, float]] = queue.Queue(MAX_WAITING)
+        self._start = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def announce(self, cell: str, job_id: str, delay_s: float = 0.0) -> None:
+        """Send a wake-up soon. Never blocks, never raises. What is due much later is left to the dispatcher."""
+        if delay_s > MAX_DELAY_S:
+            return
+        self._ensure_thread()
+        try:
+            self._waiting.put_nowait((cell, job_id, delay_s))
+        except queue.Full:
+            log.warning("too many job messages waiting; the dispatcher will send this one", extra={"job_id": job_id})
+
+    def _ensure_thread(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            with self._start:
+                if self._thread is None or not self._thread.is_alive():
+                    self._thread = threading.Thread(target=self._run, name="announcer", daemon=True)
+                    self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            cell, job_id, delay_s = self._waiting.get()
+            try:
+                self.send(cell, job_id, delay_s)
+            except Exception:
+                log.warning("could not announce a job; the dispatcher will", extra={"job_id": job_id}, exc_info=True)
+            finally:
+                self._waiting.task_done()
+
+    def flush(self, timeout_s: float = 2.0) -> None:
+        """Wait, but not for long, until what was announced has been sent: for commands that end right after."""
+        ends = time.monotonic() + timeout_s
+        while self._waiting.unfinished_tasks and time.monotonic() < ends:
+            time.sleep(0.01)
+
+    def send(self, cell: str, job_id: str, delay_s: float = 0.0) -> None:
+        """Send a wake-up now; raises what the broker raises."""
+        self._celery.send_task(RUN_JOB, args=[cell, job_id], countdown=delay_s or None, retry=False)

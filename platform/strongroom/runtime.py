@@ -1,0 +1,101 @@
+"""What a process of Strongroom holds: settings, keys, databases, registry, providers, broker. Made once, passed explicitly."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+from sqlalchemy import Connection
+
+from strongroom.config import Settings
+from strongroom.db.engines import Databases
+from strongroom.errors import TenantBusy
+from strongroom.jobs.broker import Announcer, make_celery
+from strongroom.jobs.queue import enqueued
+from strongroom.security.keys import KeyRing
+from strongroom.storage.base import Provider
+from strongroom.storage.bound import TenantStorage
+from strongroom.storage.providers import make_provider
+from tenants import repository
+from tenants.models import Tenant
+from tenants.registry import Registry
+
+PROVIDER_LIFETIME_S = 30.0
+
+
+class Runtime:
+    """The parts that every service needs. Safe to share between threads; nothing connects before it is used."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.keys = KeyRing(settings)
+        self.databases = Databases(settings)
+        self.registry = Registry(settings, self.databases)
+        self.celery = make_celery(settings)
+        self.announcer = Announcer(self.celery)
+        self._providers: dict[UUID, tuple[float, Provider]] = {}
+        self._shares: WeakValueDictionary[UUID, threading.Semaphore] = WeakValueDictionary()
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def tenant(self, tenant: Tenant) -> Iterator[Connection]:
+        """Open a transaction in a tenant's schema; jobs enqueued in it are announced after it has committed."""
+        with self._connection_share(tenant), self.databases.tenant(tenant.ref) as connection:
+            announced = enqueued(connection)
+            announced.clear()
+            yield connection
+            pairs = list(announced)
+        self.announce(tenant.cell, pairs)
+
+    @contextmanager
+    def cell(self, name: str) -> Iterator[Connection]:
+        """Open a transaction on a cell's own tables; jobs enqueued in it are announced after it has committed."""
+        with self.databases.cell(name) as connection:
+            announced = enqueued(connection)
+            announced.clear()
+            yield connection
+            pairs = list(announced)
+        self.announce(name, pairs)
+
+    @contextmanager
+    def _connection_share(self, tenant: Tenant) -> Iterator[None]:
+        """Let no tenant hold more than half of the connections: the others need theirs while its own queries take their time.
+
+        Raises:
+            TenantBusy: all of its share was in use for as long as anybody waits for a connection.
+        """
+        with self._lock:
+            share = self._shares.get(tenant.id)
+            if share is None:
+                share = self._shares[tenant.id] = threading.Semaphore(max(1, self.settings.pool_size // 2))
+        if not share.acquire(timeout=self.settings.pool_timeout_s):
+            raise TenantBusy(retry_after_s=1)
+        try:
+            yield
+        finally:
+            share.release()
+
+    def announce(self, cell: str, pairs: list[tuple[UUID, float]]) -> None:
+        """Wake workers for jobs whose transaction has committed."""
+        for job_id, delay_s in pairs:
+            self.announcer.announce(cell, str(job_id), delay_s)
+
+    def storage(self, tenant: Tenant) -> TenantStorage:
+        """Return the tenant's provider, seen through its prefix."""
+        return TenantStorage(self._provider(tenant.provider_id), tenant.prefix)
+
+    def _provider(self, provider_id: UUID) -> Provider:
+        with self._lock:
+            entry = self._providers.get(provider_id)
+        if entry is not None and entry[0] > time.monotonic():
+            return entry[1]
+        with self.databases.control() as connection:
+            info = repository.get_provider(connection, provider_id=provider_id)
+        provider = make_provider(info.kind, info.config)
+        with self._lock:
+            self._providers[provider_id] = (time.monotonic() + PROVIDER_LIFETIME_S, provider)
+        return provider
