@@ -1,0 +1,1 @@
+"""What every HTTP answer goes through: host and tenant, permissions, problem documents, pace, idempotency, paging."""

@@ -1,0 +1,104 @@
+"""The request's body as a stream: exact lengths, time limits, and clear words when the sender goes away."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Flask, Response, request
+
+from strongroom.errors import BadRequest, IncompleteBody, LengthRequired, RequestTimeout
+from strongroom.http.connections import connections
+
+View = TypeVar("View", bound=Callable[..., Any])
+MAX_DIGITS = 18
+MORE_THAN_ANYTHING = 10**MAX_DIGITS
+STREAMS = "__streams_body__"
+STALLED = frozenset({errno.EAGAIN, errno.ETIMEDOUT})
+
+
+class RequestBody:
+    """The body of the current request, read in pieces of exactly the size asked for."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        """Return exactly `size` bytes.
+
+        Raises:
+            IncompleteBody: the sender went away.
+            RequestTimeout: nothing came for as long as the server waits.
+        """
+        data = self._read(size)
+        if len(data) == size:
+            return data
+        pieces, missing = [data], size - len(data)
+        while missing:
+            data = self._read(missing)
+            if not data:
+                raise IncompleteBody
+            pieces.append(data)
+            missing -= len(data)
+        return b"".join(pieces)
+
+    def _read(self, size: int) -> bytes:
+        try:
+            data: bytes = self._stream.read(size)
+        except OSError as error:
+            if isinstance(error, TimeoutError) or error.errno in STALLED:
+                raise RequestTimeout from None
+            raise IncompleteBody from None
+        return data
+
+
+def streaming(view: View) -> View:
+    """Mark a view that reads the request's body itself, as a stream: nothing before it may touch the body."""
+    setattr(view, STREAMS, True)
+    return view
+
+
+def streams_body(view: Callable[..., Any]) -> bool:
+    """Tell whether a view reads the request's body itself."""
+    return bool(getattr(view, STREAMS, False))
+
+
+def install_body_rules(app: Flask) -> None:
+    """Where an answer comes before its request's body was read, have the connection closed: draining it would hold a thread."""
+
+    @app.after_request
+    def _close_unread(response: Response) -> Response:
+        if _is_unread(request.environ.get("wsgi.input")):
+            connections.close_after_answer(request.environ.get("gunicorn.socket"))
+        return response
+
+
+def _is_unread(stream: Any) -> bool:
+    """Tell whether gunicorn's body has bytes left (`LengthReader.length`), or is chunked, whose end nobody knows."""
+    reader = getattr(stream, "reader", None)
+    return reader is not None and getattr(reader, "length", 1) > 0
+
+
+def body_length() -> int:
+    """Return the size that the client announced, in bytes.
+
+    Raises:
+        LengthRequired: it announced none (chunked transfer included).
+        BadRequest: it is no number.
+    """
+    header = request.headers.get("Content-Length")
+    if request.headers.get("Transfer-Encoding") or header is None:
+        raise LengthRequired
+    if not (header.isascii() and header.isdigit()):
+        raise BadRequest("Content-Length is not a number.")
+    return int(header) if len(header) <= MAX_DIGITS else MORE_THAN_ANYTHING
+
+
+def request_body() -> RequestBody:
+    """Return the current request's body, straight from the server, without the web framework's buffering.
+
+    It may take as long as it takes, as long as it does not fall silent: the deadline for small bodies is lifted.
+    """
+    connections.lift(request.environ.get("gunicorn.socket"))
+    return RequestBody(request.environ["wsgi.input"])

@@ -1,0 +1,26 @@
+"""Headers that every answer carries unless its view chose otherwise."""
+
+from __future__ import annotations
+
+from flask import Flask, Response, request
+
+from strongroom.config import Settings
+
+API_PREFIXES = ("/api/", "/operator/api/")
+
+
+def install_headers(app: Flask, settings: Settings) -> None:
+    """Add the headers that keep browsers from sniffing, framing, caching and leaking."""
+
+    @app.after_request
+    def _headers(response: Response) -> Response:
+        headers = response.headers
+        headers.setdefault("X-Content-Type-Options", "nosniff")
+        headers.setdefault("Referrer-Policy", "same-origin")
+        headers.setdefault("X-Frame-Options", "DENY")
+        headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+        if request.path.startswith(API_PREFIXES):
+            headers.setdefault("Cache-Control", "no-store")
+        if settings.public_scheme == "https":
+            headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+        return response

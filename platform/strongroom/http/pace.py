@@ -1,0 +1,113 @@
+"""The wall of pace inside one process: no tenant holds more than its share of the threads; request rates per tenant.
+
+A slow client holds a thread for as long as it sends or receives. Threads are counted per tenant from the moment the
+tenant is known until the last byte of the answer has gone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+from uuid import UUID
+
+from flask import Flask, Response, g, request
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+
+from strongroom.config import Settings
+from strongroom.errors import TenantBusy, Unauthenticated, ValidationFailed
+
+View = TypeVar("View", bound=Callable[..., Any])
+NO_TENANT = UUID(int=0)
+
+
+class ThreadShares:
+    """Counts the threads that each tenant holds in this process. Safe to share between threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._most = max(1, int(settings.threads * settings.tenant_thread_share))
+        self._held: Counter[UUID] = Counter()
+        self._lock = threading.Lock()
+
+    def take(self, tenant_id: UUID) -> Callable[[], None]:
+        """Count one thread for a tenant; return the function, to be called once or more, that gives it back.
+
+        Raises:
+            TenantBusy: the tenant holds its share already.
+        """
+        with self._lock:
+            if self._held[tenant_id] >= self._most:
+                raise TenantBusy(retry_after_s=1)
+            self._held[tenant_id] += 1
+        given_back = threading.Event()
+
+        def give_back() -> None:
+            with self._lock:
+                if not given_back.is_set():
+                    given_back.set()
+                    self._held[tenant_id] -= 1
+                    if not self._held[tenant_id]:
+                        del self._held[tenant_id]
+
+        return give_back
+
+
+def hold_thread(shares: ThreadShares, tenant_id: UUID | None) -> None:
+    """Count this request's thread for its tenant until the request ends, or until a stream that took it over does.
+
+    Requests that belong to no tenant are counted together: they too must leave threads to all others.
+    """
+    g.give_back = shares.take(tenant_id or NO_TENANT)
+
+
+def hand_over_thread() -> Callable[[], None]:
+    """Take over the giving back: for an answer whose body is sent after the request has ended."""
+    give_back: Callable[[], None] | None = g.pop("give_back", None)
+    return give_back or (lambda: None)
+
+
+def rate_key() -> str:
+    """Requests are counted per tenant; where there is none, per address."""
+    tenant = g.get("tenant")
+    return f"tenant:{tenant.id}" if tenant is not None else f"address:{get_remote_address()}"
+
+
+def rate_limit() -> str:
+    """Return the limit of the tenant's plan."""
+    tenant = g.get("tenant")
+    return f"{tenant.limits.requests_per_s if tenant is not None else 200}/second"
+
+
+def login_key() -> str:
+    """Failed sign-ins are counted per tenant and e-mail."""
+    body = request.get_json(silent=True) if request.is_json else request.form
+    email = body.get("email", "") if body is not None and hasattr(body, "get") else ""
+    return f"{rate_key()}:login:{str(email).strip().casefold()[:320]}"
+
+
+limiter = Limiter(rate_key, default_limits=[rate_limit], strategy="fixed-window")
+
+
+def limit_failed_logins(view: View) -> View:
+    """Mark a view that checks a password: ten wrong ones a minute for one e-mail, sixty from one address, then 429."""
+    one = limiter.limit("10/minute", key_func=login_key, deduct_when=_failed, override_defaults=False)
+    all_ = limiter.limit("60/minute", key_func=lambda: f"{rate_key()}:logins:{get_remote_address()}", deduct_when=_failed)
+    return cast(View, one(all_(view)))
+
+
+def _failed(response: Response) -> bool:
+    return response.status_code in {Unauthenticated.status, ValidationFailed.status}
+
+
+def install_pace(app: Flask, settings: Settings) -> None:
+    """Count requests, and give threads back."""
+    app.config["RATELIMIT_STORAGE_URI"] = settings.rate_limit_storage
+    app.config["RATELIMIT_IN_MEMORY_FALLBACK_ENABLED"] = False
+    app.config["RATELIMIT_SWALLOW_ERRORS"] = True
+    limiter.init_app(app)
+
+    @app.teardown_request
+    def _give_back(_error: BaseException | None) -> None:
+        hand_over_thread()()
