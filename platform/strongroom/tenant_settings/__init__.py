@@ -1,0 +1,1 @@
+"""What a tenant sees and changes of itself: its name, brand and quota."""

@@ -1,0 +1,106 @@
+"""Values of the registry that travel between layers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from strongroom.db.engines import TenantRef
+from strongroom.errors import ValidationFailed
+
+SLUG_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+RESERVED_SLUGS = frozenset({"new", "www", "api", "admin", "operator", "console", "static", "mail", "ns", "cdn", "app"})
+DEFAULT_PRIMARY = "#2f5bea"
+COLOUR_PATTERN = re.compile(r"#[0-9a-f]{6}")
+
+
+class TenantStatus(StrEnum):
+    """Where a tenant is in its life."""
+
+    PROVISIONING = "provisioning"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    DELETING = "deleting"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a tenant may use: its plan, with what was agreed for it alone laid over."""
+
+    quota_bytes: int
+    quota_files: int
+    max_file_size_bytes: int
+    requests_per_s: int
+    parallel_uploads: int
+
+
+LIMIT_NAMES = tuple(Limits.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class Brand:
+    """How a tenant looks. Colours are `#rrggbb`."""
+
+    name: str
+    primary: str = DEFAULT_PRIMARY
+    accent: str = DEFAULT_PRIMARY
+    has_logo: bool = False
+    logo_version: str = ""
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A tenant as the registry knows it."""
+
+    id: UUID
+    slug: str
+    name: str
+    status: TenantStatus
+    cell: str
+    provider_id: UUID
+    prefix: str
+    plan: str
+    limits: Limits
+    brand: Brand
+    schema_revision: str | None
+    created_at: datetime
+    overrides: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def ref(self) -> TenantRef:
+        """What the database layer needs of it."""
+        return TenantRef(self.id, self.cell)
+
+
+@dataclass(frozen=True)
+class ProviderInfo:
+    """A provider's row, without its secrets."""
+
+    id: UUID
+    name: str
+    kind: str
+    config: dict[str, Any]
+    is_default: bool
+    created_at: datetime
+
+
+def check_slug(slug: str) -> str:
+    """Return the slug if a tenant may bear it.
+
+    Raises:
+        ValidationFailed
+    """
+    if not SLUG_PATTERN.fullmatch(slug) or "--" in slug:
+        raise _slug_error("Use 1 to 40 small letters, digits and single hyphens; a letter or digit at both ends.")
+    if slug in RESERVED_SLUGS:
+        raise _slug_error("This name is reserved.")
+    return slug
+
+
+def _slug_error(text: str) -> ValidationFailed:
+    return ValidationFailed(text, errors={"slug": [text]})

@@ -1,0 +1,180 @@
+"""SQL of the registry: tenants, plans, providers, domains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from strongroom.errors import NotFound
+
+from tenants.models import DEFAULT_PRIMARY, LIMIT_NAMES, Brand, Limits, ProviderInfo, Tenant, TenantStatus
+from tenants.tables import domains, plans, providers, tenants
+
+_PLAN_COLUMNS = [plans.c[name] for name in LIMIT_NAMES]
+_TENANT_COLUMNS = [
+    tenants.c[name]
+    for name in (
+        "id", "slug", "name", "status", "cell", "provider_id", "prefix", "plan", "limits", "brand", "schema_revision",
+        "created_at", "logo_type",
+        "logo_digest",
+    )
+]  # fmt: skip
+
+
+def _tenant_query() -> Select[Any]:
+    return select(*_TENANT_COLUMNS, *_PLAN_COLUMNS).join(plans, plans.c.name == tenants.c.plan)
+
+
+def to_tenant(row: Row[Any]) -> Tenant:
+    """Make a tenant of a row of `_tenant_query`."""
+    overrides = {name: int(value) for name, value in row.limits.items() if name in LIMIT_NAMES}
+    limits = Limits(**{name: overrides.get(name, getattr(row, name)) for name in LIMIT_NAMES})
+    primary = row.brand.get("primary", DEFAULT_PRIMARY)
+    brand = Brand(
+        name=row.brand.get("name") or row.name,
+        primary=primary,
+        accent=row.brand.get("accent", primary),
+        has_logo=row.logo_type is not None,
+        logo_version=(row.logo_digest or "")[:16],
+    )
+    return Tenant(
+        id=row.id, slug=row.slug, name=row.name, status=TenantStatus(row.status), cell=row.cell,
+        provider_id=row.provider_id, prefix=row.prefix, plan=row.plan, limits=limits, brand=brand,
+        schema_revision=row.schema_revision, created_at=row.created_at, overrides=overrides,
+    )  # fmt: skip
+
+
+def get_tenant(connection: Connection, tenant_id: UUID) -> Tenant:
+    """Return a tenant by id, whatever its status.
+
+    Raises:
+        NotFound
+    """
+    row = connection.execute(_tenant_query().where(tenants.c.id == tenant_id)).first()
+    if row is None:
+        raise NotFound(f"There is no tenant {tenant_id}.")
+    return to_tenant(row)
+
+
+def find_by_slug(connection: Connection, slug: str) -> Tenant | None:
+    """Return the living tenant of that slug, compared exactly."""
+    row = connection.execute(_tenant_query().where(tenants.c.slug == slug, tenants.c.status != TenantStatus.DELETED)).first()
+    return to_tenant(row) if row else None
+
+
+def find_by_domain(connection: Connection, domain: str) -> Tenant | None:
+    """Return the living tenant whose proven domain it is, compared exactly."""
+    query = (
+        _tenant_query()
+        .join(domains, domains.c.tenant_id == tenants.c.id)
+        .where(domains.c.domain == domain, domains.c.verified_at.is_not(None), tenants.c.status != TenantStatus.DELETED)
+    )
+    row = connection.execute(query).first()
+    return to_tenant(row) if row else None
+
+
+def list_tenants(
+    connection: Connection, *, after: str = "", limit: int | None = None, search: str = "", status: str | None = None
+) -> Sequence[Tenant]:
+    """Return the living tenants by slug, or only those of one status."""
+    query = _tenant_query().where(tenants.c.status != TenantStatus.DELETED, tenants.c.slug > after).order_by(tenants.c.slug)
+    if status is not None:
+        query = query.where(tenants.c.status == status)
+    if search:
+        query = query.where(tenants.c.slug.icontains(search, autoescape=True) | tenants.c.name.icontains(search, autoescape=True))
+    return [to_tenant(row) for row in connection.execute(query.limit(limit))]
+
+
+def count_tenants(connection: Connection) -> dict[str, int]:
+    """Return the number of living tenants by status."""
+    query = select(tenants.c.status, func.count()).where(tenants.c.status != TenantStatus.DELETED).group_by(tenants.c.status)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def tenant_names(connection: Connection, tenant_ids: Iterable[UUID]) -> dict[UUID, tuple[str, str]]:
+    """Return slug and name of those of the tenants that still live."""
+    query = select(tenants.c.id, tenants.c.slug, tenants.c.name)
+    rows = connection.execute(query.where(tenants.c.id.in_(list(tenant_ids)), tenants.c.status != TenantStatus.DELETED))
+    return {row.id: (row.slug, row.name) for row in rows}
+
+
+def insert_tenant(connection: Connection, **values: Any) -> None:
+    """Add a tenant's row."""
+    connection.execute(insert(tenants).values(**values))
+
+
+def update_tenant(connection: Connection, tenant_id: UUID, **values: Any) -> None:
+    """Change columns of a tenant's row."""
+    connection.execute(update(tenants).where(tenants.c.id == tenant_id).values(**values, updated_at=func.now()))
+
+
+def get_logo(connection: Connection, tenant_id: UUID) -> tuple[bytes, str] | None:
+    """Return a tenant's logo and its media type."""
+    row = connection.execute(select(tenants.c.logo, tenants.c.logo_type).where(tenants.c.id == tenant_id)).first()
+    return (row.logo, row.logo_type) if row and row.logo is not None else None
+
+
+def list_domains(connection: Connection, tenant_id: UUID) -> list[str]:
+    """Return a tenant's proven domains."""
+    query = select(domains.c.domain).where(domains.c.tenant_id == tenant_id, domains.c.verified_at.is_not(None))
+    return list(connection.execute(query.order_by(domains.c.domain)).scalars())
+
+
+def delete_domains(connection: Connection, tenant_id: UUID) -> None:
+    """Let go of a tenant's domains."""
+    connection.execute(delete(domains).where(domains.c.tenant_id == tenant_id))
+
+
+def list_plans(connection: Connection) -> list[tuple[str, Limits]]:
+    """Return all plans by name."""
+    rows = connection.execute(select(plans.c.name, *_PLAN_COLUMNS).order_by(plans.c.name))
+    return [(row.name, Limits(**{name: getattr(row, name) for name in LIMIT_NAMES})) for row in rows]
+
+
+def plan_names(connection: Connection) -> list[str]:
+    """Return the names of all plans."""
+    return list(connection.execute(select(plans.c.name).order_by(plans.c.name)).scalars())
+
+
+def _to_provider(row: Row[Any]) -> ProviderInfo:
+    return ProviderInfo(row.id, row.name, row.kind, row.config, row.is_default, row.created_at)
+
+
+def list_providers(connection: Connection) -> list[ProviderInfo]:
+    """Return all providers by name."""
+    return [_to_provider(row) for row in connection.execute(select(providers).order_by(providers.c.name))]
+
+
+def get_provider(connection: Connection, *, provider_id: UUID | None = None, name: str | None = None) -> ProviderInfo:
+    """Return one provider by id or name, or the default one when neither is given.
+
+    Raises:
+        NotFound
+    """
+    query = select(providers)
+    if provider_id is not None:
+        query = query.where(providers.c.id == provider_id)
+    elif name is not None:
+        query = query.where(providers.c.name == name)
+    else:
+        query = query.where(providers.c.is_default)
+    row = connection.execute(query).first()
+    if row is None:
+        wanted = f"provider '{name}'" if name else "default provider"
+        raise NotFound(f"There is no {wanted}. See 'strongroom provider list', add one with 'strongroom provider add'.")
+    return _to_provider(row)
+
+
+def insert_provider(connection: Connection, **values: Any) -> None:
+    """Add a provider's row."""
+    if values.get("is_default"):
+        connection.execute(update(providers).values(is_default=False))
+    connection.execute(insert(providers).values(**values))
+
+
+def set_default_provider(connection: Connection, name: str) -> None:
+    """Make a provider the one for new tenants."""
+    connection.execute(update(providers).where(providers.c.is_default, providers.c.name != name).values(is_default=False))
+    connection.execute(update(providers).where(providers.c.name == name).values(is_default=True))

@@ -1,0 +1,190 @@
+"""The life of a tenant: create, suspend, resume, delete; its limits and brand. And the operator's providers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from strongroom.db.engines import Databases
+from strongroom.db.ids import new_id
+from strongroom.errors import AlreadyExists, Conflict, ValidationFailed
+from strongroom.storage.keys import tenant_prefix
+from strongroom.storage.providers import make_provider
+
+from tenants import branding, repository
+from tenants.models import LIMIT_NAMES, ProviderInfo, Tenant, TenantStatus, check_slug
+
+
+def create_tenant(
+    databases: Databases, *, slug: str, name: str = "", provider: str | None = None,
+    plan: str = "standard", limits: Mapping[str, int] | None = None, before_active: Callable[[Tenant], None] | None = None,
+) -> Tenant:  # fmt: skip
+    """Make a tenant: its row in the registry, its role and schema in its cell, what `before_active` adds; then call it active.
+
+    The steps are separate transactions when the cell is another database; what a crash leaves is a row in status
+    `provisioning`, which the same call with the same slug takes up again.
+
+    Raises:
+        AlreadyExists: the slug is taken.
+        ValidationFailed, NotFound (no such provider or plan)
+    """
+    check_slug(slug)
+    with databases.control() as alone:  # of several callers with one slug, one after the other
+        alone.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:slug, 1))"), {"slug": slug})
+        tenant = _reserve(databases, slug, name or slug.capitalize(), provider, plan, dict(limits or {}))
+        revision = _provision(databases, tenant)
+        if before_active is not None:
+            before_active(tenant)
+        with databases.control() as connection:
+            repository.update_tenant(connection, tenant.id, status=TenantStatus.ACTIVE, schema_revision=revision)
+            return repository.get_tenant(connection, tenant.id)
+
+
+def _provision(databases: Databases, tenant: Tenant) -> str:
+    """Make role and schema in one transaction unless they are there; return the schema's revision."""
+    with databases.cell(tenant.cell) as connection:
+        exists = connection.execute(text("SELECT to_regnamespace(:name) IS NOT NULL"), {"name": tenant.ref.role}).scalar_one()
+        if not exists:
+            connection.execute(text("SELECT strongroom.provision_tenant(:id)"), {"id": tenant.id})
+        return str(connection.execute(text("SELECT revision FROM strongroom.tenant_script")).scalar_one())
+
+
+def _reserve(databases: Databases, slug: str, name: str, provider: str | None, plan: str, limits: dict[str, int]) -> Tenant:
+    _check_limits(limits)
+    tenant_id = new_id()
+    try:
+        with databases.control() as connection:
+            existing = repository.find_by_slug(connection, slug)
+            if existing is not None and existing.status == TenantStatus.PROVISIONING:
+                return existing
+            chosen = repository.get_provider(connection, name=provider)
+            if plan not in repository.plan_names(connection):
+                raise ValidationFailed(f"There is no plan '{plan}'.", errors={"plan": ["There is no such plan."]})
+            repository.insert_tenant(
+                connection, id=tenant_id, slug=slug, name=name, status=TenantStatus.PROVISIONING,
+                cell=databases.cell_names[0], provider_id=chosen.id, prefix=tenant_prefix(tenant_id), plan=plan,
+                limits=limits, brand={},
+            )  # fmt: skip
+            return repository.get_tenant(connection, tenant_id)
+    except IntegrityError:
+        raise AlreadyExists(f"There is a tenant '{slug}' already.") from None
+
+
+def _check_limits(limits: Mapping[str, int]) -> None:
+    wrong = {name: ["Unknown limit."] for name in limits if name not in LIMIT_NAMES}
+    wrong.update({name: ["Must be a number of at least 0."] for name, value in limits.items() if name in LIMIT_NAMES and value < 0})
+    if wrong:
+        raise ValidationFailed(errors=wrong)
+
+
+def set_limits(databases: Databases, tenant_id: UUID, *, plan: str | None = None, limits: Mapping[str, int] | None = None) -> Tenant:
+    """Give a tenant another plan, or limits of its own over the plan's."""
+    _check_limits(limits or {})
+    with databases.control() as connection:
+        values: dict[str, Any] = {}
+        if plan is not None:
+            if plan not in repository.plan_names(connection):
+                raise ValidationFailed(f"There is no plan '{plan}'.", errors={"plan": ["There is no such plan."]})
+            values["plan"] = plan
+        if limits is not None:
+            values["limits"] = dict(limits)
+        if values:
+            repository.update_tenant(connection, tenant_id, **values)
+        return repository.get_tenant(connection, tenant_id)
+
+
+def suspend_tenant(databases: Databases, tenant_id: UUID) -> Tenant:
+    """Close a tenant for its users; its data stays. Idempotent."""
+    return _change_status(databases, tenant_id, {TenantStatus.ACTIVE, TenantStatus.SUSPENDED}, TenantStatus.SUSPENDED)
+
+
+def resume_tenant(databases: Databases, tenant_id: UUID) -> Tenant:
+    """Open a suspended tenant again. Idempotent."""
+    return _change_status(databases, tenant_id, {TenantStatus.ACTIVE, TenantStatus.SUSPENDED}, TenantStatus.ACTIVE)
+
+
+def begin_deletion(databases: Databases, tenant_id: UUID) -> Tenant:
+    """Take a tenant out of service for good; what it owned is removed by a job. Idempotent."""
+    allowed = {TenantStatus.ACTIVE, TenantStatus.SUSPENDED, TenantStatus.PROVISIONING, TenantStatus.DELETING}
+    return _change_status(databases, tenant_id, allowed, TenantStatus.DELETING)
+
+
+def drop_schema(databases: Databases, tenant: Tenant) -> None:
+    """Remove a tenant's role and schema from its cell. Idempotent."""
+    with databases.cell(tenant.cell) as connection:
+        connection.execute(text("SELECT strongroom.drop_tenant(:id)"), {"id": tenant.id})
+
+
+def finish_deletion(databases: Databases, tenant_id: UUID) -> None:
+    """Mark a tenant as gone. Its row stays, so that id, schema and prefix are never given to another."""
+    with databases.control() as connection:
+        repository.delete_domains(connection, tenant_id)
+        repository.update_tenant(connection, tenant_id, status=TenantStatus.DELETED, logo=None, logo_type=None, logo_digest=None, brand={})
+
+
+def _change_status(databases: Databases, tenant_id: UUID, allowed: set[TenantStatus], status: TenantStatus) -> Tenant:
+    with databases.control() as connection:
+        tenant = repository.get_tenant(connection, tenant_id)
+        if tenant.status not in allowed:
+            raise Conflict(f"The tenant is {tenant.status}.")
+        repository.update_tenant(connection, tenant_id, status=status)
+        return repository.get_tenant(connection, tenant_id)
+
+
+def set_brand(databases: Databases, tenant_id: UUID, changes: Mapping[str, str]) -> Tenant:
+    """Change name and colours.
+
+    Raises:
+        ValidationFailed: a colour is not `#rrggbb`, or the name too long.
+    """
+    checked = branding.check_brand(changes)
+    with databases.control() as connection:
+        connection.execute(
+            text("UPDATE strongroom.tenants SET brand = brand || CAST(:brand AS jsonb), updated_at = now() WHERE id = :id"),
+            {"brand": branding.to_json(checked), "id": tenant_id},
+        )
+        return repository.get_tenant(connection, tenant_id)
+
+
+def set_logo(databases: Databases, tenant_id: UUID, data: bytes | None) -> Tenant:
+    """Store a logo (PNG, JPEG or WebP), or remove it with None.
+
+    Raises:
+        ValidationFailed: too large, or not such a picture.
+    """
+    media_type = branding.check_logo(data) if data is not None else None
+    digest = sha256(data).hexdigest() if data is not None else None
+    with databases.control() as connection:
+        repository.update_tenant(connection, tenant_id, logo=data, logo_type=media_type, logo_digest=digest)
+        return repository.get_tenant(connection, tenant_id)
+
+
+def set_default_provider(databases: Databases, name: str) -> ProviderInfo:
+    """Make a provider the one that new tenants get; those that exist stay where they are. Idempotent.
+
+    Raises:
+        NotFound
+    """
+    with databases.control() as connection:
+        repository.get_provider(connection, name=name)
+        repository.set_default_provider(connection, name)
+        return repository.get_provider(connection, name=name)
+
+
+def add_provider(databases: Databases, *, name: str, kind: str, config: dict[str, Any], default: bool = False) -> ProviderInfo:
+    """Add a provider after having seen that it works.
+
+    Raises:
+        UnknownProviderKind, ValidationFailed, StorageUnavailable, AlreadyExists
+    """
+    make_provider(kind, config).check()
+    try:
+        with databases.control() as connection:
+            repository.insert_provider(connection, id=new_id(), name=name, kind=kind, config=config, is_default=default)
+            return repository.get_provider(connection, name=name)
+    except IntegrityError:
+        raise AlreadyExists(f"There is a provider '{name}' already.") from None

@@ -1,0 +1,106 @@
+"""The registry's tables (schema `strongroom`), for SQLAlchemy Core. The migrations are the authority."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, LargeBinary, MetaData, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(schema="strongroom")
+TIME = DateTime(timezone=True)
+
+providers = Table(
+    "providers",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text),
+    Column("kind", Text),
+    Column("config", JSONB),
+    Column("secrets", LargeBinary),
+    Column("is_default", Boolean),
+    Column("created_at", TIME),
+)
+plans = Table(
+    "plans",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("quota_bytes", BigInteger),
+    Column("quota_files", BigInteger),
+    Column("max_file_size_bytes", BigInteger),
+    Column("requests_per_s", Integer),
+    Column("parallel_uploads", Integer),
+)
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("slug", Text),
+    Column("name", Text),
+    Column("status", Text),
+    Column("cell", Text),
+    Column("provider_id", Uuid),
+    Column("prefix", Text),
+    Column("plan", Text),
+    Column("limits", JSONB),
+    Column("brand", JSONB),
+    Column("logo", LargeBinary),
+    Column("logo_type", Text),
+    Column("logo_digest", Text),
+    Column("schema_revision", Text),
+    Column("created_at", TIME),
+    Column("updated_at", TIME),
+)
+domains = Table(
+    "domains",
+    metadata,
+    Column("domain", Text, primary_key=True),
+    Column("tenant_id", Uuid),
+    Column("verified_at", TIME),
+    Column("created_at", TIME),
+)
+operators = Table(
+    "operators",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("email", Text),
+    Column("name", Text),
+    Column("role", Text),
+    Column("password_hash", Text),
+    Column("disabled_at", TIME),
+    Column("created_at", TIME),
+    Column("last_login_at", TIME),
+)
+operator_sessions = Table(
+    "operator_sessions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("operator_id", Uuid),
+    Column("kind", Text),
+    Column("refresh_id", Uuid),
+    Column("created_at", TIME),
+    Column("used_at", TIME),
+    Column("expires_at", TIME),
+    Column("ended_at", TIME),
+)
+operator_audit = Table(
+    "operator_audit",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("at", TIME),
+    Column("operator", Text),
+    Column("action", Text),
+    Column("subject", Text),
+    Column("data", JSONB),
+)
+usage_daily = Table(
+    "usage_daily",
+    metadata,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("uploads", BigInteger),
+    Column("downloads", BigInteger),
+    Column("bytes_in", BigInteger),
+    Column("bytes_out", BigInteger),
+    Column("stored_bytes", BigInteger),
+    Column("stored_files", BigInteger),
+    Column("updated_at", TIME),
+)
