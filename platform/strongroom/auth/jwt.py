@@ -1,0 +1,84 @@
+"""Access and refresh tokens (flask-jwt-extended): signed with the tenant's own key, so that no other tenant's verifies.
+
+The key is chosen by the tenant that the request is bound to, never by anything the token says; the algorithm is fixed.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import jwt as pyjwt
+from flask import Flask, g
+from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token, decode_token
+from flask_jwt_extended.exceptions import JWTExtendedException
+
+from strongroom.auth.models import SessionGrant
+from strongroom.config import Settings
+from strongroom.errors import TokenExpired, TokenInvalid
+from strongroom.http.context import runtime
+from strongroom.security.tokens import ALGORITHM, unverified_claims
+from tenants.models import Tenant
+
+
+def install_jwt(app: Flask, settings: Settings) -> None:
+    """Give the app its token manager."""
+    app.config.update(
+        JWT_ALGORITHM=ALGORITHM,
+        JWT_DECODE_ALGORITHMS=[ALGORITHM],
+        JWT_ACCESS_TOKEN_EXPIRES=timedelta(seconds=settings.access_token_lifetime_s),
+        JWT_TOKEN_LOCATION=["headers"],
+        JWT_ENCODE_NBF=False,
+    )
+    manager = JWTManager(app)
+    manager.encode_key_loader(lambda _identity: _key())
+    manager.decode_key_loader(lambda _headers, _claims: _key())
+
+
+def _key() -> bytes:
+    tenant: Tenant | None = g.get("tenant")
+    keys = runtime().keys
+    return keys.operator_key("session") if tenant is None else keys.tenant_key(tenant.id, "session")
+
+
+def token_pair(grant: SessionGrant) -> dict[str, Any]:
+    """Return what sign-in and refresh answer."""
+    settings = runtime().settings
+    tenant: Tenant | None = g.get("tenant")
+    claims = {"sid": str(grant.session_id), "tenant": tenant.slug if tenant else None}
+    access = create_access_token(str(grant.subject_id), additional_claims=claims)
+    refresh = create_refresh_token(
+        str(grant.subject_id),
+        additional_claims={**claims, "rid": str(grant.refresh_id)},
+        expires_delta=timedelta(seconds=settings.refresh_token_lifetime_s),
+    )
+    return {
+        "access_token": access, "refresh_token": refresh, "token_type": "Bearer", "expires_in_s": settings.access_token_lifetime_s,
+    }  # fmt: skip
+
+
+def session_of(token: str, purpose: str) -> tuple[UUID, UUID | None]:
+    """Return (session id, refresh id) of a token of the given purpose, `access` or `refresh`.
+
+    Raises:
+        TokenExpired, TokenInvalid
+    """
+    try:
+        claims = decode_token(token)
+    except pyjwt.ExpiredSignatureError:
+        raise TokenExpired from None
+    except (pyjwt.InvalidTokenError, JWTExtendedException, ValueError, KeyError):
+        raise TokenInvalid from None
+    if claims.get("type") != purpose:
+        raise TokenInvalid(f"This is not {'an access' if purpose == 'access' else 'a refresh'} token.")
+    try:
+        return UUID(claims["sid"]), UUID(claims["rid"]) if "rid" in claims else None
+    except (KeyError, ValueError, TypeError):
+        raise TokenInvalid from None
+
+
+def named_tenant(token: str) -> str | None:
+    """Return the slug that a token names, without believing it: only to know whose key it must then verify with."""
+    slug = unverified_claims(token).get("tenant")
+    return slug if isinstance(slug, str) else None

@@ -1,0 +1,51 @@
+"""Users, sessions and API keys of a tenant, for SQLAlchemy Core."""
+
+from __future__ import annotations
+
+from sqlalchemy import ARRAY, Column, LargeBinary, Table, Text, Uuid
+
+from strongroom.db.tables import TIME, tenant_metadata
+
+users = Table(
+    "users",
+    tenant_metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("email", Text),
+    Column("email_key", Text),
+    Column("name", Text),
+    Column("role", Text),
+    Column("status", Text),
+    Column("password_hash", Text),
+    Column("invite_id", Uuid),
+    Column("created_at", TIME),
+    Column("updated_at", TIME),
+    Column("last_login_at", TIME),
+)
+sessions = Table(
+    "sessions",
+    tenant_metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("user_id", Uuid),
+    Column("kind", Text),
+    Column("refresh_id", Uuid),
+    Column("user_agent", Text),
+    Column("remote_addr", Text),
+    Column("created_at", TIME),
+    Column("used_at", TIME),
+    Column("expires_at", TIME),
+    Column("ended_at", TIME),
+)
+api_keys = Table(
+    "api_keys",
+    tenant_metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("key_id", Text),
+    Column("name", Text),
+    Column("secret_hash", LargeBinary),
+    Column("scopes", ARRAY(Text)),
+    Column("created_by", Uuid),
+    Column("created_at", TIME),
+    Column("expires_at", TIME),
+    Column("used_at", TIME),
+    Column("revoked_at", TIME),
+)

@@ -1,0 +1,1 @@
+"""A tenant's users: invite, list, change, remove; the caller's own account."""
