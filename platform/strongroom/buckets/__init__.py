@@ -1,0 +1,1 @@
+"""Buckets: a tenant's named containers of files, each with a policy."""

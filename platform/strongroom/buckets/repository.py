@@ -1,0 +1,124 @@
+"""SQL of buckets and counters. Every function runs in a tenant's transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, delete, func, insert, literal, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from strongroom.buckets.models import Bucket, Totals
+from strongroom.buckets.tables import buckets, counters
+from strongroom.errors import AlreadyExists, BucketNotEmpty, NotFound
+from tenants.models import Limits
+
+
+def _to_bucket(row: Row[Any]) -> Bucket:
+    values = dict(row._mapping)
+    values["allowed_types"] = tuple(values["allowed_types"])
+    return Bucket(**values)
+
+
+def insert_bucket(connection: Connection, **values: Any) -> Bucket:
+    """Add a bucket.
+
+    Raises:
+        AlreadyExists
+    """
+    try:
+        return _to_bucket(connection.execute(insert(buckets).values(**values).returning(buckets)).one())
+    except IntegrityError:
+        raise AlreadyExists(f"There is a bucket '{values['name']}' already.") from None
+
+
+def list_buckets(connection: Connection, *, after: str = "", limit: int | None = None) -> list[Bucket]:
+    """Return the buckets by name."""
+    query = select(buckets).where(buckets.c.name > after).order_by(buckets.c.name).limit(limit)
+    return [_to_bucket(row) for row in connection.execute(query)]
+
+
+def get_bucket(connection: Connection, name: str) -> Bucket:
+    """Return a bucket by name.
+
+    Raises:
+        NotFound
+    """
+    row = connection.execute(select(buckets).where(buckets.c.name == name)).first()
+    if row is None:
+        raise NotFound("There is no such bucket.")
+    return _to_bucket(row)
+
+
+def update_bucket(connection: Connection, name: str, **values: Any) -> Bucket:
+    """Change a bucket's policy.
+
+    Raises:
+        NotFound
+    """
+    query = update(buckets).where(buckets.c.name == name).values(**values, updated_at=func.now())
+    row = connection.execute(query.returning(buckets)).first()
+    if row is None:
+        raise NotFound("There is no such bucket.")
+    return _to_bucket(row)
+
+
+def delete_bucket(connection: Connection, name: str) -> UUID:
+    """Remove an empty bucket; return its id.
+
+    Raises:
+        NotFound
+        BucketNotEmpty: files, also in the trash, or uploads are still in it.
+    """
+    try:
+        bucket_id: UUID | None = connection.execute(delete(buckets).where(buckets.c.name == name).returning(buckets.c.id)).scalar()
+    except IntegrityError:
+        raise BucketNotEmpty from None
+    if bucket_id is None:
+        raise NotFound("There is no such bucket.")
+    return bucket_id
+
+
+def reserve(connection: Connection, limits: Limits, *, size_bytes: int, files: int) -> bool:
+    """Set room for a version aside, and for a file if its path is new; False when the quota has none.
+
+    Exact under any number of parallel callers.
+    """
+    promised_bytes = counters.c.used_bytes + counters.c.reserved_bytes + size_bytes
+    promised_files = counters.c.used_files + counters.c.reserved_files + files
+    query = (
+        update(counters)
+        .where(promised_bytes <= limits.quota_bytes, or_(promised_files <= limits.quota_files, literal(files) == 0))
+        .values(reserved_bytes=counters.c.reserved_bytes + size_bytes, reserved_files=counters.c.reserved_files + files)
+    )
+    return connection.execute(query).rowcount == 1
+
+
+def release(connection: Connection, *, size_bytes: int, files: int) -> None:
+    """Give back what `reserve` set aside."""
+    connection.execute(
+        update(counters).values(reserved_bytes=counters.c.reserved_bytes - size_bytes, reserved_files=counters.c.reserved_files - files)
+    )
+
+
+def count(connection: Connection, bucket_id: UUID, *, bytes_change: int, files_change: int) -> None:
+    """Change the exact totals of the tenant and of a bucket.
+
+    The tenant's row comes first, everywhere: whoever holds it is alone, so that no two transactions can wait for each other.
+    """
+    connection.execute(
+        update(counters).values(used_bytes=counters.c.used_bytes + bytes_change, used_files=counters.c.used_files + files_change)
+    )
+    connection.execute(
+        update(buckets)
+        .where(buckets.c.id == bucket_id)
+        .values(used_bytes=buckets.c.used_bytes + bytes_change, used_files=buckets.c.used_files + files_change)
+    )
+
+
+def totals(connection: Connection) -> Totals:
+    """Return the tenant's exact totals."""
+    row = connection.execute(
+        select(counters.c.used_bytes, counters.c.used_files, counters.c.reserved_bytes, counters.c.reserved_files)
+    ).one()
+    return Totals(*row)

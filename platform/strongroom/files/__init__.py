@@ -1,0 +1,1 @@
+"""Files and their versions: listing, metadata, download, trash, restore."""

@@ -1,0 +1,80 @@
+"""Files as they travel between layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+
+class Status(StrEnum):
+    """Where a version is in its life."""
+
+    PENDING = "pending"
+    AVAILABLE = "available"
+    QUARANTINED = "quarantined"
+    REJECTED = "rejected"
+
+
+class Verdict(StrEnum):
+    """What the checks said. `unscanned`: not read whole by every engine, so never called clean."""
+
+    PENDING = "pending"
+    CLEAN = "clean"
+    INFECTED = "infected"
+    UNSCANNED = "unscanned"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The truth of a version's check. `signatures_at` is the date of the signature database."""
+
+    verdict: Verdict
+    engine: str | None
+    signatures_at: datetime | None
+    scanned_bytes: int | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class File:
+    """A file together with one of its versions, usually the current one."""
+
+    id: UUID
+    bucket: str
+    bucket_id: UUID
+    path: str
+    size_bytes: int
+    content_type: str
+    detected_type: str
+    fingerprint: str | None
+    blake3: str | None
+    sha256: str | None
+    status: Status
+    scan: Scan
+    version_id: UUID
+    metadata: dict[str, Any]
+    created_by: UUID | None
+    uploaded_by: UUID | None
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+    purge_at: datetime | None
+    version_created_at: datetime
+
+    @property
+    def etag(self) -> str:
+        """The strong entity tag of the bytes (RFC 9110, 8.8.3), without its quotes."""
+        return self.fingerprint or self.version_id.hex
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A page of files and, below a delimiter, of common prefixes. `position` is where the next page starts."""
+
+    items: list[File]
+    prefixes: list[str]
+    position: str | None

@@ -1,0 +1,278 @@
+"""SQL of files and versions. Every function runs in a tenant's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, case, delete, func, insert, literal, or_, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from strongroom.buckets.tables import buckets
+from strongroom.errors import NotFound
+from strongroom.files.models import File, Scan, Status, Verdict
+from strongroom.files.tables import files, versions
+
+_COLUMNS = (
+    files.c.id, files.c.bucket_id, files.c.path, files.c.metadata, files.c.created_by, files.c.created_at, files.c.updated_at,
+    files.c.deleted_at, files.c.purge_at, buckets.c.name.label("bucket"), versions.c.id.label("version_id"), versions.c.size_bytes,
+    versions.c.content_type, versions.c.detected_type, versions.c.fingerprint, versions.c.blake3, versions.c.sha256, versions.c.status,
+    versions.c.verdict, versions.c.engine, versions.c.signatures_at, versions.c.scanned_bytes, versions.c.reason,
+    versions.c.created_by.label("uploaded_by"), versions.c.created_at.label("version_created_at"),
+)  # fmt: skip
+_SCAN = ("verdict", "engine", "signatures_at", "scanned_bytes", "reason")
+
+
+def _current() -> Select[Any]:
+    """Select files with their current versions."""
+    return select(*_COLUMNS).join(buckets, buckets.c.id == files.c.bucket_id).join(versions, versions.c.id == files.c.version_id)
+
+
+def _to_file(row: Any) -> File:
+    values = dict(row._mapping)
+    scan = {name: values.pop(name) for name in _SCAN}
+    scan["verdict"] = Verdict(scan["verdict"])
+    values["status"] = Status(values["status"])
+    return File(**values, scan=Scan(**scan))
+
+
+def _one(connection: Connection, query: Select[Any]) -> File:
+    row = connection.execute(query).first()
+    if row is None:
+        raise NotFound("There is no such file.")
+    return _to_file(row)
+
+
+def get_by_path(connection: Connection, bucket: str, path: str) -> File:
+    """Return the file at a path.
+
+    Raises:
+        NotFound
+    """
+    return _one(connection, _current().where(buckets.c.name == bucket, files.c.path == path, files.c.deleted_at.is_(None)))
+
+
+def get_by_id(connection: Connection, file_id: UUID, *, deleted: bool = False) -> File:
+    """Return a file by id; one in the trash only with `deleted`.
+
+    Raises:
+        NotFound
+    """
+    query = _current().where(files.c.id == file_id)
+    return _one(connection, query if deleted else query.where(files.c.deleted_at.is_(None)))
+
+
+def lock(connection: Connection, file_id: UUID) -> None:
+    """Hold a file's row until the transaction ends."""
+    connection.execute(select(files.c.id).where(files.c.id == file_id).with_for_update())
+
+
+def get_version(connection: Connection, file_id: UUID, version_id: UUID) -> File:
+    """Return a file with one of its versions.
+
+    Raises:
+        NotFound
+    """
+    query = (
+        select(*_COLUMNS)
+        .join(buckets, buckets.c.id == files.c.bucket_id)
+        .join(versions, versions.c.file_id == files.c.id)
+        .where(files.c.id == file_id, versions.c.id == version_id)
+    )
+    return _one(connection, query)
+
+
+def get_any_version(connection: Connection, version_id: UUID) -> File | None:
+    """Return the file with the version of that id, or None when it is gone."""
+    query = (
+        select(*_COLUMNS)
+        .select_from(versions)
+        .join(files, files.c.id == versions.c.file_id)
+        .join(buckets, buckets.c.id == versions.c.bucket_id)
+        .where(versions.c.id == version_id)
+    )
+    row = connection.execute(query).first()
+    return _to_file(row) if row else None
+
+
+def list_versions(connection: Connection, file_id: UUID) -> list[File]:
+    """Return a file with each of its versions, newest first."""
+    query = (
+        select(*_COLUMNS)
+        .join(buckets, buckets.c.id == files.c.bucket_id)
+        .join(versions, versions.c.file_id == files.c.id)
+        .where(files.c.id == file_id, files.c.deleted_at.is_(None))
+        .order_by(versions.c.created_at.desc(), versions.c.id.desc())
+    )
+    return [_to_file(row) for row in connection.execute(query)]
+
+
+def list_below(connection: Connection, bucket_id: UUID, prefix: str, after: str, limit: int, search: str = "") -> Sequence[File]:
+    """Return files of a bucket whose path starts with `prefix` and comes after `after`, by code point."""
+    query = _current().where(files.c.bucket_id == bucket_id, files.c.deleted_at.is_(None), _starts_with(prefix), files.c.path > after)
+    if search:
+        query = query.where(_contains(search))
+    return [_to_file(row) for row in connection.execute(query.order_by(files.c.path).limit(limit))]
+
+
+_CHILDREN = text("""
+WITH RECURSIVE child(name) AS (
+    (SELECT CASE WHEN strpos(substr(path, :skip), :delimiter) = 0 THEN path
+                 ELSE left(path, :skip - 1 + strpos(substr(path, :skip), :delimiter) + length(:delimiter) - 1) END
+     FROM files WHERE bucket_id = :bucket AND deleted_at IS NULL AND starts_with(path, :prefix) AND path >= :start
+     ORDER BY path LIMIT 1)
+    UNION ALL
+    SELECT (SELECT CASE WHEN strpos(substr(path, :skip), :delimiter) = 0 THEN path
+                        ELSE left(path, :skip - 1 + strpos(substr(path, :skip), :delimiter) + length(:delimiter) - 1) END
+            FROM files WHERE bucket_id = :bucket AND deleted_at IS NULL AND starts_with(path, :prefix)
+              AND path >= (CASE WHEN right(child.name, 1) = '/' THEN left(child.name, -1) || '0' ELSE child.name || chr(1) END) COLLATE "C"
+            ORDER BY path LIMIT 1)
+    FROM child WHERE child.name IS NOT NULL
+)
+SELECT name FROM child WHERE name IS NOT NULL LIMIT :limit
+""")
+
+
+def list_children(connection: Connection, bucket_id: UUID, prefix: str, delimiter: str, after: str, limit: int) -> list[str]:
+    """Return the names right below a prefix: paths of files, and common prefixes, which end in the delimiter.
+
+    One index probe for each name, however many files lie below a common prefix.
+    """
+    start = after[:-1] + "0" if after.endswith("/") else after + "\x01" if after else ""  # '0' is the character after '/'
+    values = {"bucket": bucket_id, "prefix": prefix, "skip": len(prefix) + 1, "delimiter": delimiter, "start": start, "limit": limit}
+    return list(connection.execute(_CHILDREN, values).scalars())
+
+
+def get_by_paths(connection: Connection, bucket_id: UUID, paths: Iterable[str]) -> list[File]:
+    """Return the files at the given paths, by path."""
+    query = _current().where(files.c.bucket_id == bucket_id, files.c.deleted_at.is_(None), files.c.path.in_(list(paths)))
+    return [_to_file(row) for row in connection.execute(query.order_by(files.c.path))]
+
+
+def _contains(search: str) -> ColumnElement[bool]:
+    """A match anywhere in the path, whatever the case, in any script that the database's own locale knows; paths are in "C"."""
+    return func.lower(files.c.path.collate("default")).contains(search.lower(), autoescape=True)
+
+
+def _starts_with(prefix: str) -> ColumnElement[bool]:
+    """A prefix match that the path index serves, in which '%' and '_' mean nothing special."""
+    if not prefix:
+        return literal(True)
+    return (files.c.path >= prefix) & func.starts_with(files.c.path, prefix)
+
+
+def list_trash(connection: Connection, limit: int, before: tuple[datetime, UUID] | None = None, search: str = "") -> Sequence[File]:
+    """Return the files in the trash, last deleted first."""
+    query = _current().where(files.c.deleted_at.is_not(None))
+    if search:
+        query = query.where(_contains(search))
+    if before is not None:
+        query = query.where(or_(files.c.deleted_at < before[0], (files.c.deleted_at == before[0]) & (files.c.id > before[1])))
+    return [_to_file(row) for row in connection.execute(query.order_by(files.c.deleted_at.desc(), files.c.id).limit(limit))]
+
+
+# Word for word as in the index `versions_attention`, so that it is used.
+_NEEDS_ATTENTION = text("(versions.status IN ('quarantined', 'rejected') OR versions.verdict = 'unscanned')")
+
+
+def _kind_of_attention() -> ColumnElement[str]:
+    return case((versions.c.status.in_([Status.QUARANTINED, Status.REJECTED]), versions.c.status), else_="unscanned")
+
+
+def list_attention(
+    connection: Connection, limit: int, before: tuple[datetime, UUID] | None = None, kind: str | None = None
+) -> Sequence[File]:
+    """Return files whose current version was quarantined, rejected or not scanned whole (or one kind of these), newest first."""
+    query = _current().where(files.c.deleted_at.is_(None), _NEEDS_ATTENTION)
+    if kind is not None:
+        query = query.where(_kind_of_attention() == kind)
+    if before is not None:
+        query = query.where(tuple_(versions.c.created_at, versions.c.id) < tuple_(*before))
+    return [_to_file(row) for row in connection.execute(query.order_by(versions.c.created_at.desc(), versions.c.id.desc()).limit(limit))]
+
+
+def count_attention(connection: Connection) -> dict[str, int]:
+    """Return how many files' current versions were quarantined, rejected or unscanned."""
+    kind = _kind_of_attention().label("kind")
+    query = select(kind, func.count()).select_from(files).join(versions, versions.c.id == files.c.version_id)
+    rows = connection.execute(query.where(files.c.deleted_at.is_(None), _NEEDS_ATTENTION).group_by(kind))
+    return {row[0]: row[1] for row in rows}
+
+
+def stored_by_type(connection: Connection, limit: int) -> list[tuple[str, int]]:
+    """Return the detected types that take the most room, with their bytes: all versions, the trash included."""
+    size = func.sum(versions.c.size_bytes).label("size")
+    query = select(versions.c.detected_type, size).group_by(versions.c.detected_type).order_by(size.desc()).limit(limit)
+    return [(row.detected_type, int(row.size)) for row in connection.execute(query)]
+
+
+def list_recent(connection: Connection, limit: int) -> Sequence[File]:
+    """Return the files that changed last."""
+    query = _current().where(files.c.deleted_at.is_(None)).order_by(files.c.updated_at.desc()).limit(limit)
+    return [_to_file(row) for row in connection.execute(query)]
+
+
+def put_pointer(connection: Connection, *, file_id: UUID, bucket_id: UUID, path: str, version_id: UUID, user_id: UUID) -> Row[Any]:
+    """Make the file at a path if there is none, and lock it; return id, version_id (the former one) and `is_new`."""
+    query = upsert(files).values(id=file_id, bucket_id=bucket_id, path=path, version_id=version_id, created_by=user_id)
+    query = query.on_conflict_do_update(
+        index_elements=[files.c.bucket_id, files.c.path], index_where=files.c.deleted_at.is_(None), set_={"updated_at": func.now()}
+    )
+    return connection.execute(query.returning(files.c.id, files.c.version_id, (files.c.id == file_id).label("is_new"))).one()
+
+
+def point_at(connection: Connection, file_id: UUID, version_id: UUID) -> None:
+    """Make a version the current one."""
+    connection.execute(update(files).where(files.c.id == file_id).values(version_id=version_id, updated_at=func.now()))
+
+
+def insert_version(connection: Connection, **values: Any) -> None:
+    """Add a version."""
+    connection.execute(insert(versions).values(**values))
+
+
+def delete_version(connection: Connection, version_id: UUID) -> int:
+    """Remove a version's row; return the size of its bytes, which the caller has purged by a job."""
+    return int(connection.execute(delete(versions).where(versions.c.id == version_id).returning(versions.c.size_bytes)).scalar() or 0)
+
+
+def set_verdict(connection: Connection, version_id: UUID, **values: Any) -> bool:
+    """Write down what the checks said of a version that is still pending; False when somebody else has, or it is gone."""
+    pending = update(versions).where(versions.c.id == version_id, versions.c.status == Status.PENDING)
+    return connection.execute(pending.values(**values, checked_at=func.now())).rowcount == 1
+
+
+def update_file(connection: Connection, file_id: UUID, **values: Any) -> None:
+    """Change columns of a file's row."""
+    connection.execute(update(files).where(files.c.id == file_id).values(**values, updated_at=func.now()))
+
+
+def move_to_trash(connection: Connection, file_id: UUID, days: int) -> None:
+    """Take a file out of its bucket's listing until it is purged or restored."""
+    connection.execute(update(files).where(files.c.id == file_id).values(deleted_at=func.now(), purge_at=func.now() + timedelta(days=days)))
+
+
+def due_for_purge(connection: Connection, limit: int) -> list[tuple[UUID, UUID]]:
+    """Return, locked, (file id, bucket id) of files in the trash whose time is over."""
+    query = select(files.c.id, files.c.bucket_id).where(files.c.purge_at <= func.now()).limit(limit)
+    return [(row.id, row.bucket_id) for row in connection.execute(query.with_for_update(skip_locked=True))]
+
+
+def delete_file(connection: Connection, file_id: UUID) -> list[tuple[UUID, int]]:
+    """Remove a file with all its versions; return (version id, size) of each, whose bytes the caller has purged by a job."""
+    gone = connection.execute(delete(versions).where(versions.c.file_id == file_id).returning(versions.c.id, versions.c.size_bytes)).all()
+    connection.execute(delete(files).where(files.c.id == file_id))
+    return [(row.id, row.size_bytes) for row in gone]
+
+
+def existing_versions(connection: Connection, version_ids: Sequence[UUID]) -> set[UUID]:
+    """Return which of these versions have a row."""
+    return set(connection.execute(select(versions.c.id).where(versions.c.id.in_(version_ids))).scalars())
+
+
+def versions_after(connection: Connection, after: UUID | None, limit: int) -> list[Row[Any]]:
+    """Walk all versions by id: id, bucket id, size, creation."""
+    query = select(versions.c.id, versions.c.bucket_id, versions.c.size_bytes, versions.c.created_at).order_by(versions.c.id).limit(limit)
+    return list(connection.execute(query if after is None else query.where(versions.c.id > after)))

@@ -1,0 +1,122 @@
+"""Files in JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates
+
+from strongroom.files.models import Status, Verdict
+from strongroom.http.paging import PageQuery
+
+MAX_METADATA_KEYS, MAX_METADATA_VALUE = 50, 1024
+
+
+class ScanSchema(Schema):
+    """The truth of a check. `unscanned` is never `clean`."""
+
+    verdict = fields.Enum(Verdict, by_value=True)
+    engine = fields.String(allow_none=True)
+    signatures_at = fields.AwareDateTime(format="iso", allow_none=True)
+    scanned_bytes = fields.Integer(allow_none=True)
+    reason = fields.String(allow_none=True)
+
+
+class FileSchema(Schema):
+    """A file with its current version."""
+
+    id = fields.UUID()
+    bucket = fields.String()
+    path = fields.String()
+    size_bytes = fields.Integer()
+    content_type = fields.String()
+    detected_type = fields.String()
+    etag = fields.String()
+    fingerprint = fields.String(allow_none=True)
+    blake3 = fields.String(allow_none=True)
+    sha256 = fields.String(allow_none=True)
+    status = fields.Enum(Status, by_value=True)
+    scan = fields.Nested(ScanSchema)
+    version_id = fields.UUID()
+    metadata = fields.Dict(keys=fields.String())
+    created_by = fields.UUID(allow_none=True)
+    created_at = fields.AwareDateTime(format="iso")
+    updated_at = fields.AwareDateTime(format="iso")
+
+
+class TrashedFileSchema(FileSchema):
+    """A file in the trash."""
+
+    deleted_at = fields.AwareDateTime(format="iso")
+    purge_at = fields.AwareDateTime(format="iso")
+
+
+class VersionSchema(Schema):
+    """One version of a file."""
+
+    id = fields.UUID(attribute="version_id")
+    size_bytes = fields.Integer()
+    content_type = fields.String()
+    detected_type = fields.String()
+    etag = fields.String()
+    fingerprint = fields.String(allow_none=True)
+    blake3 = fields.String(allow_none=True)
+    sha256 = fields.String(allow_none=True)
+    status = fields.Enum(Status, by_value=True)
+    scan = fields.Nested(ScanSchema)
+    created_by = fields.UUID(attribute="uploaded_by", allow_none=True)
+    created_at = fields.AwareDateTime(format="iso", attribute="version_created_at")
+
+
+class FileListQuery(PageQuery):
+    """The query of a listing."""
+
+    prefix = fields.String(load_default="", metadata={"description": "Only paths that start with this."})
+    delimiter = fields.String(
+        load_default="", validate=validate.OneOf(["", "/"]), metadata={"description": "`/`: tell folders below the prefix as `prefixes`."}
+    )
+    q = fields.String(
+        load_default="", validate=validate.Length(max=200), metadata={"description": "Only paths that contain this, whatever its case."}
+    )
+
+
+class FilePage(Schema):
+    """A page of files."""
+
+    items = fields.List(fields.Nested(FileSchema))
+    prefixes = fields.List(fields.String())
+    next_cursor = fields.String(allow_none=True)
+
+
+class TrashPage(Schema):
+    """A page of the trash."""
+
+    items = fields.List(fields.Nested(TrashedFileSchema))
+    next_cursor = fields.String(allow_none=True)
+
+
+class VersionPage(Schema):
+    """All versions of a file, newest first."""
+
+    items = fields.List(fields.Nested(VersionSchema))
+    next_cursor = fields.String(allow_none=True)
+
+
+class FileChange(Schema):
+    """What can be changed of a file."""
+
+    path = fields.String(metadata={"description": "The new path, in the same bucket."})
+    metadata = fields.Dict(
+        keys=fields.String(validate=validate.Length(1, 128)), values=fields.String(validate=validate.Length(max=MAX_METADATA_VALUE))
+    )
+
+    @validates("metadata")
+    def _few(self, value: dict[str, Any], **_: Any) -> None:
+        if len(value) > MAX_METADATA_KEYS:
+            raise ValidationError(f"Use at most {MAX_METADATA_KEYS} keys.")
+
+
+class VersionQuery(Schema):
+    """Which version is meant."""
+
+    version = fields.UUID(load_default=None, metadata={"description": "A version's id; default: the current one."})

@@ -1,0 +1,45 @@
+"""Files and versions of a tenant, for SQLAlchemy Core."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+
+from strongroom.db.tables import TIME, tenant_metadata
+
+files = Table(
+    "files",
+    tenant_metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("bucket_id", Uuid),
+    Column("path", Text),
+    Column("version_id", Uuid),
+    Column("metadata", JSONB),
+    Column("created_by", Uuid),
+    Column("created_at", TIME),
+    Column("updated_at", TIME),
+    Column("deleted_at", TIME),
+    Column("purge_at", TIME),
+)
+versions = Table(
+    "versions",
+    tenant_metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("file_id", Uuid),
+    Column("bucket_id", Uuid),
+    Column("size_bytes", BigInteger),
+    Column("content_type", Text),
+    Column("detected_type", Text),
+    Column("fingerprint", Text),
+    Column("blake3", Text),
+    Column("sha256", Text),
+    Column("status", Text),
+    Column("verdict", Text),
+    Column("engine", Text),
+    Column("signatures_at", TIME),
+    Column("scanned_bytes", BigInteger),
+    Column("reason", Text),
+    Column("created_by", Uuid),
+    Column("created_at", TIME),
+    Column("checked_at", TIME),
+)

@@ -1,0 +1,1 @@
+"""Files by bucket and path: the doors that take and give bytes."""

@@ -1,0 +1,79 @@
+"""/api/v1/objects/{bucket}/{path}: files by their path."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, request
+
+from strongroom.access import Role, Scope
+from strongroom.files import service
+from strongroom.files.download import send_file
+from strongroom.files.paths import path_from_wsgi
+from strongroom.files.schemas import FileSchema, VersionQuery
+from strongroom.http.body import body_length, request_body, streaming
+from strongroom.http.conditions import digests, etags
+from strongroom.http.context import current_principal, current_tenant, runtime
+from strongroom.http.json import Blueprint
+from strongroom.http.permissions import requires
+from strongroom.uploads import service as uploads
+from strongroom.uploads.models import UploadRequest
+from strongroom.usage.http import caller
+
+blueprint = Blueprint("objects", __name__, url_prefix="/api/v1/objects", description="Files by bucket and path.")
+ROUTE = "/<bucket>/<rest:path>"
+SEGMENTS_BEFORE_PATH = 4  # 'api', 'v1', 'objects', bucket
+
+
+def _path() -> str:
+    return path_from_wsgi(request.environ["PATH_INFO"].lstrip("/").split("/", SEGMENTS_BEFORE_PATH)[SEGMENTS_BEFORE_PATH])
+
+
+@blueprint.put(ROUTE)
+@requires(Role.MEMBER, Scope.FILES_WRITE)
+@streaming
+@blueprint.doc(
+    requestBody={"required": True, "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
+    parameters=[
+        {"in": "header", "name": name, "schema": {"type": "string"}}
+        for name in ("If-Match", "If-None-Match", "Content-Digest", "Content-MD5", "Idempotency-Key")
+    ],
+)
+@blueprint.response(201, FileSchema, description="Stored as a new version, and durable.")
+def put_object(bucket: str, path: str) -> tuple[Any, dict[str, str]]:  # noqa: ARG001 - the path is taken from the raw bytes
+    """Store a file from the request's body, in one stream of fixed memory."""
+    headers = request.headers
+    upload = UploadRequest(
+        bucket=bucket,
+        path=_path(),
+        size_bytes=body_length(),
+        content_type=headers.get("Content-Type"),
+        if_match=etags(headers.get("If-Match"), strong=True),
+        if_none_match=etags(headers.get("If-None-Match")),
+        digests=digests(request),
+    )
+    file = uploads.receive(runtime(), current_tenant(), current_principal(), caller(), upload, request_body())
+    return file, {"ETag": f'"{file.etag}"'}
+
+
+@blueprint.get(ROUTE)
+@requires(Role.VIEWER, Scope.FILES_READ)
+@blueprint.arguments(VersionQuery, location="query")
+@blueprint.doc(
+    responses={200: {"description": "The bytes.", "content": {"application/octet-stream": {}}}, 206: {"description": "The range."}}
+)
+def get_object(query: dict[str, Any], bucket: str, path: str) -> Response:  # noqa: ARG001 - the path is taken from the raw bytes
+    """Get a file's bytes: whole, a range, or 304 when the client's copy is still good."""
+    file, reader = service.open_for_download(
+        runtime(), current_tenant(), current_principal(), bucket=bucket, path=_path(), version_id=query["version"]
+    )
+    return send_file(file, reader)
+
+
+@blueprint.delete(ROUTE)
+@requires(Role.MEMBER, Scope.FILES_WRITE)
+@blueprint.response(204)
+def delete_object(bucket: str, path: str) -> None:  # noqa: ARG001 - the path is taken from the raw bytes
+    """Move a file to the trash."""
+    if_match = etags(request.headers.get("If-Match"), strong=True)
+    service.delete_file(runtime(), current_tenant(), current_principal(), caller(), bucket=bucket, path=_path(), if_match=if_match)

@@ -1,0 +1,53 @@
+"""Hashes made while bytes stream by: the block fingerprint, the BLAKE3 of the whole, and what the client announced."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+BLOCK_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Digests:
+    """Hex digests of what streamed by. `fingerprint`: BLAKE3 over the 32-byte BLAKE3 digests of each 4 MiB block."""
+
+    fingerprint: str
+    blake3: str
+    extra: dict[str, bytes]
+
+
+class Fingerprinter:
+    """Fed with pieces of any size; keeps one block's state, whatever the size of the file."""
+
+    def __init__(self, extra: Iterable[str] = ()) -> None:
+        self._whole, self._outer, self._block = blake3(), blake3(), blake3()
+        self._in_block = 0
+        self._extra = {name: hashlib.new(name) for name in extra}
+
+    def update(self, data: bytes) -> None:
+        """Take the next bytes."""
+        self._whole.update(data)
+        for digest in self._extra.values():
+            digest.update(data)
+        view = memoryview(data)
+        while view:
+            piece = view[: BLOCK_BYTES - self._in_block]
+            self._block.update(piece)
+            self._in_block += len(piece)
+            view = view[len(piece) :]
+            if self._in_block == BLOCK_BYTES:
+                self._end_block()
+
+    def finish(self) -> Digests:
+        """Return all digests."""
+        if self._in_block:
+            self._end_block()
+        return Digests(self._outer.hexdigest(), self._whole.hexdigest(), {name: digest.digest() for name, digest in self._extra.items()})
+
+    def _end_block(self) -> None:
+        self._outer.update(self._block.digest())
+        self._block, self._in_block = blake3(), 0
