@@ -1,0 +1,191 @@
+"""Checking versions, purging bytes and reconciling them with the rows. Knows no HTTP. Every function is idempotent."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from strongroom.config import Settings
+from strongroom.errors import NotFound, StorageUnavailable
+from strongroom.events.service import emit
+from strongroom.files import repository
+from strongroom.files.models import File, Status, Verdict
+from strongroom.files.service import event_data, remove
+from strongroom.runtime import Runtime
+from strongroom.scanning import ClamdScanner, Inspection, ScanLimits, Scanner, YaraScanner, find_clamd, inspect
+from strongroom.scanning import Verdict as ScanVerdict
+from strongroom.uploads import repository as uploads
+from tenants.models import Tenant
+
+log = logging.getLogger(__name__)
+BATCH = 1000
+
+
+class ScannerFailed(Exception):
+    """A configured scanner gave no answer, so the file stays pending."""
+
+
+def check_version(runtime: Runtime, tenant: Tenant, version_id: UUID) -> Verdict | None:
+    """Read a version's bytes once, feed every check, and write the verdict down. None when there is nothing to check.
+
+    Raises:
+        ScannerFailed: a scanner is down; nothing was decided.
+        StorageUnavailable: the bytes could not be read, or are not what was stored.
+    """
+    with runtime.tenant(tenant) as connection:
+        file = repository.get_any_version(connection, version_id)
+    if file is None or file.status != Status.PENDING:
+        return None
+    found = _inspect(runtime, tenant, file)
+    if found.verdict == ScanVerdict.ERROR:
+        raise ScannerFailed(found.reason)
+    if file.blake3 is not None and found.blake3 != file.blake3:
+        raise StorageUnavailable("The bytes at the provider are not those that were stored.")
+    status, verdict, reason = _judge(found)
+    with runtime.tenant(tenant) as connection:
+        first = repository.set_verdict(
+            connection, version_id, status=status, verdict=verdict, reason=reason, engine=found.engine, signatures_at=found.signatures_at,
+            scanned_bytes=found.scanned_bytes, sha256=found.sha256, blake3=found.blake3, detected_type=found.detected_type,
+        )  # fmt: skip
+        if first:
+            data = {**event_data(file), "status": status, "verdict": verdict, "reason": reason}
+            emit(connection, "file.verdict", file.id, data)
+    return verdict if first else None
+
+
+def _judge(found: Inspection) -> tuple[Status, Verdict, str | None]:
+    if found.verdict == ScanVerdict.INFECTED:
+        return Status.QUARANTINED, Verdict.INFECTED, found.reason
+    if not found.type_ok:
+        return Status.REJECTED, Verdict.INVALID, found.type_reason
+    if found.verdict == ScanVerdict.UNSCANNED:
+        return Status.AVAILABLE, Verdict.UNSCANNED, found.reason
+    return Status.AVAILABLE, Verdict.CLEAN, None
+
+
+def _inspect(runtime: Runtime, tenant: Tenant, file: File) -> Inspection:
+    settings = runtime.settings
+    limits = ScanLimits(spool_dir=Path(settings.scan_spool_dir) if settings.scan_spool_dir else None)
+    try:
+        reader = runtime.storage(tenant).open(file.bucket_id, file.version_id)
+    except NotFound:
+        raise StorageUnavailable("The bytes are not at the provider.") from None
+    try:
+        return inspect(
+            reader, size_bytes=file.size_bytes, declared_type=file.content_type, name=file.path, scanners=scanners(settings), limits=limits
+        )
+    finally:
+        reader.close()
+
+
+def scanners(settings: Settings) -> Sequence[Scanner]:
+    """Return the engines that every file has to pass: the bundled one, and ClamAV where it is configured or found."""
+    address = clamd_address(settings)
+    return [_yara(), _clamd(address)] if address else [_yara()]
+
+
+def clamd_address(settings: Settings) -> str | None:
+    """Return where clamd listens, if it is to be used."""
+    if settings.clamd_address == "auto":
+        return find_clamd()
+    return None if settings.clamd_address == "off" else settings.clamd_address
+
+
+@lru_cache(maxsize=1)
+def _yara() -> Scanner:
+    return YaraScanner()
+
+
+@lru_cache(maxsize=4)
+def _clamd(address: str) -> Scanner:
+    return ClamdScanner(address)
+
+
+def purge(runtime: Runtime, tenant: Tenant, bucket_id: UUID, version_ids: Sequence[UUID]) -> None:
+    """Remove the bytes of versions that have no row any more. Those that have one are left alone."""
+    with runtime.tenant(tenant) as connection:
+        living = repository.existing_versions(connection, version_ids)
+    runtime.storage(tenant).delete((bucket_id, version_id) for version_id in version_ids if version_id not in living)
+
+
+def empty_trash(runtime: Runtime, tenant: Tenant) -> int:
+    """Remove files whose time in the trash is over; return how many."""
+    total = 0
+    while True:
+        with runtime.tenant(tenant) as connection:
+            due = repository.due_for_purge(connection, BATCH)
+            for file_id, bucket_id in due:
+                remove(connection, file_id, bucket_id)
+        total += len(due)
+        if len(due) < BATCH:
+            return total
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """What was found: bytes that no row names (removed), and versions whose bytes are missing or of another size."""
+
+    bytes_without_row: int
+    missing: tuple[UUID, ...]
+
+
+def reconcile(runtime: Runtime, tenant: Tenant) -> Reconciliation:
+    """Compare what lies at the provider with the rows, in both directions, with a grace time for what is under way."""
+    orphans = _remove_orphans(runtime, tenant)
+    missing = _find_missing(runtime, tenant)
+    for version_id in missing:
+        log.error("a version has no bytes", extra={"tenant_id": str(tenant.id), "version_id": str(version_id)})
+    return Reconciliation(orphans, tuple(missing))
+
+
+def _remove_orphans(runtime: Runtime, tenant: Tenant) -> int:
+    storage, total = runtime.storage(tenant), 0
+    before = datetime.now(UTC) - timedelta(seconds=runtime.settings.reconcile_grace_s)
+    batch: list[tuple[UUID, UUID]] = []
+    for bucket_id, version_id, meta in storage.list():
+        if meta.modified_at < before:
+            batch.append((bucket_id, version_id))
+        if len(batch) == BATCH:
+            total += _remove_unknown(runtime, tenant, batch)
+            batch = []
+    return total + _remove_unknown(runtime, tenant, batch)
+
+
+def _remove_unknown(runtime: Runtime, tenant: Tenant, batch: Sequence[tuple[UUID, UUID]]) -> int:
+    with runtime.tenant(tenant) as connection:
+        under_way = uploads.versions_under_way(connection)  # first: one that completes in between is then among the versions
+        known = under_way | repository.existing_versions(connection, [version_id for _, version_id in batch])
+    unknown = [(bucket_id, version_id) for bucket_id, version_id in batch if version_id not in known]
+    runtime.storage(tenant).delete(unknown)
+    return len(unknown)
+
+
+def _find_missing(runtime: Runtime, tenant: Tenant) -> list[UUID]:
+    storage, missing, after = runtime.storage(tenant), [], None
+    while True:
+        with runtime.tenant(tenant) as connection:
+            rows = repository.versions_after(connection, after, BATCH)
+        missing += [row.id for row in rows if not _has_bytes(storage, row)]
+        if len(rows) < BATCH:
+            return _still_there(runtime, tenant, missing)
+        after = rows[-1].id
+
+
+def _has_bytes(storage: Any, row: Any) -> bool:
+    try:
+        return bool(storage.head(row.bucket_id, row.id).size_bytes == row.size_bytes)
+    except NotFound:
+        return False
+
+
+def _still_there(runtime: Runtime, tenant: Tenant, version_ids: list[UUID]) -> list[UUID]:
+    """Drop those whose rows went away while we looked."""
+    with runtime.tenant(tenant) as connection:
+        living = repository.existing_versions(connection, version_ids)
+    return [version_id for version_id in version_ids if version_id in living]

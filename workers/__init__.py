@@ -1,0 +1,1 @@
+"""The Celery app and its tasks: the runner of jobs, the dispatcher, and what each kind of job does."""

@@ -1,0 +1,119 @@
+"""What each kind of job does: the one table from a job's name to the feature's service. Handlers are idempotent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+from strongroom.auth import repository as sessions
+from strongroom.checks import service as checks
+from strongroom.errors import NotFound
+from strongroom.files import service as files
+from strongroom.http import idempotency
+from strongroom.jobs.queue import Job, run_again
+from strongroom.operating import service as operating
+from strongroom.runtime import Runtime
+from strongroom.uploads import service as uploads
+from strongroom.usage import recorder
+from strongroom.usage import service as usage
+
+from tenants import repository
+from tenants.models import Tenant, TenantStatus
+
+HOUSEKEEPING = "tenant.housekeeping"
+Ids = Mapping[str, Any]
+
+
+class UnknownJob(Exception):
+    """A job of a kind that this worker does not know; it is left for a newer worker, or parked."""
+
+
+def _check(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:
+    checks.check_version(runtime, tenant, UUID(ids["version_id"]))
+
+
+def _purge(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:
+    checks.purge(runtime, tenant, UUID(ids["bucket_id"]), [UUID(each) for each in ids["version_ids"]])
+
+
+def _sweep(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:
+    uploads.sweep(runtime, tenant)
+    with runtime.tenant(tenant) as connection:
+        run_again(connection, uploads.SWEEP, ids, uploads.SWEEP_AFTER_S)
+
+
+def _empty_trash(runtime: Runtime, tenant: Tenant, _ids: Ids) -> None:
+    checks.empty_trash(runtime, tenant)
+
+
+def _roll_up(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:
+    usage.roll_up(runtime, tenant)
+    with runtime.tenant(tenant) as connection:
+        run_again(connection, recorder.ROLL_UP, ids, runtime.settings.statement_timeout_s + 1)
+
+
+def _forget_sessions(runtime: Runtime, tenant: Tenant) -> None:
+    with runtime.tenant(tenant) as connection:
+        sessions.delete_ended_sessions(connection)
+
+
+DAILY: tuple[Callable[[Runtime, Tenant], object], ...] = (
+    uploads.sweep,
+    checks.empty_trash,
+    usage.roll_up,
+    usage.forget_old_accesses,
+    idempotency.forget_old,
+    _forget_sessions,
+    checks.reconcile,
+)
+
+
+def _housekeeping(runtime: Runtime, tenant: Tenant, _ids: Ids) -> None:
+    """Once a day: what crashes left over, and what is past its retention. A step that fails holds up no other."""
+    failures = []
+    for step in DAILY:
+        try:
+            step(runtime, tenant)
+        except Exception as error:  # noqa: BLE001 - collected and raised below
+            failures.append(error)
+    if failures:
+        raise ExceptionGroup("housekeeping", failures)
+
+
+TENANT_JOBS: dict[str, Callable[[Runtime, Tenant, Ids], None]] = {
+    uploads.CHECK: _check,
+    files.PURGE: _purge,
+    uploads.SWEEP: _sweep,
+    files.EMPTY_TRASH: _empty_trash,
+    recorder.ROLL_UP: _roll_up,
+    HOUSEKEEPING: _housekeeping,
+}
+PLATFORM_JOBS: dict[str, Callable[[Runtime, UUID], None]] = {operating.DELETE_TENANT: operating.remove_tenant_data}
+
+
+def handle(runtime: Runtime, job: Job) -> None:
+    """Do a job. A tenant's job runs in the tenant that the database stamped on it, never in one that its ids name.
+
+    Raises:
+        UnknownJob
+        Exception: whatever goes wrong; the job is tried again.
+    """
+    if job.realm == "platform" and job.kind in PLATFORM_JOBS:
+        PLATFORM_JOBS[job.kind](runtime, job.tenant_id)
+    elif job.realm == "tenant" and job.kind in TENANT_JOBS:
+        tenant = _living_tenant(runtime, job.tenant_id)
+        if tenant is not None:
+            TENANT_JOBS[job.kind](runtime, tenant, job.ids)
+    else:
+        raise UnknownJob(f"no handler for {job.realm} job {job.kind}")
+
+
+def _living_tenant(runtime: Runtime, tenant_id: UUID) -> Tenant | None:
+    """Return the tenant unless it is being deleted: then its jobs have nothing left to do."""
+    try:
+        with runtime.databases.control() as connection:
+            tenant = repository.get_tenant(connection, tenant_id)
+    except NotFound:
+        return None
+    return tenant if tenant.status in {TenantStatus.ACTIVE, TenantStatus.SUSPENDED} else None
