@@ -1,0 +1,2 @@
+const target = document.getElementById("swagger-ui");
+SwaggerUIBundle({ url: target.dataset.specUrl, domNode: target, deepLinking: true, docExpansion: "none", tryItOutEnabled: false });

@@ -1,0 +1,1 @@
+"""The operator's side: tenants, providers, jobs, operators and statistics across tenants."""

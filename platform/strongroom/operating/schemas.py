@@ -1,0 +1,225 @@
+"""The operator's JSON."""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields, validate
+
+from strongroom.http.paging import PageQuery
+
+MOST = 2**53  # what JSON's numbers hold exactly
+
+
+class PageOfSlugs(PageQuery):
+    """A list of tenants."""
+
+    q = fields.String(load_default="", metadata={"description": "Only tenants whose slug or name contains this."})
+
+
+class LimitsSchema(Schema):
+    """What a tenant may use."""
+
+    quota_bytes = fields.Integer(strict=True, validate=validate.Range(0, MOST))
+    quota_files = fields.Integer(strict=True, validate=validate.Range(0, MOST))
+    max_file_size_bytes = fields.Integer(strict=True, validate=validate.Range(1, MOST))
+    requests_per_s = fields.Integer(strict=True, validate=validate.Range(1, MOST))
+    parallel_uploads = fields.Integer(strict=True, validate=validate.Range(1, MOST))
+
+
+class NewTenantSchema(Schema):
+    """A tenant to be made."""
+
+    slug = fields.String(required=True)
+    name = fields.String(load_default="", validate=validate.Length(max=80))
+    owner_email = fields.String(required=True)
+    owner_password = fields.String(required=True, load_only=True)
+    provider = fields.String(load_default=None)
+    plan = fields.String(load_default="standard")
+    limits = fields.Nested(LimitsSchema, load_default=dict)
+
+
+class LimitsChange(Schema):
+    """A change of plan or limits; `limits` replaces all that was agreed for this tenant alone."""
+
+    plan = fields.String()
+    limits = fields.Nested(LimitsSchema)
+
+
+class OperatedTenantSchema(Schema):
+    """A tenant as operators see it."""
+
+    id = fields.UUID()
+    slug = fields.String()
+    name = fields.String()
+    status = fields.String()
+    cell = fields.String()
+    plan = fields.String()
+    limits = fields.Nested(LimitsSchema)
+    url = fields.String()
+    schema_revision = fields.String(allow_none=True)
+    created_at = fields.AwareDateTime(format="iso")
+
+
+class OperatedTenantFiguresSchema(OperatedTenantSchema):
+    """A tenant with its figures."""
+
+    provider = fields.String()
+    stored_bytes = fields.Integer()
+    stored_files = fields.Integer()
+    uploads = fields.Integer()
+    downloads = fields.Integer()
+    bytes_in = fields.Integer()
+    bytes_out = fields.Integer()
+
+
+class OperatedTenantPage(Schema):
+    """A page of tenants."""
+
+    items = fields.List(fields.Nested(OperatedTenantFiguresSchema))
+    next_cursor = fields.String(allow_none=True)
+
+
+class StatsQuery(Schema):
+    """The days asked for, both included (UTC)."""
+
+    start = fields.Date(data_key="from", load_default=None)
+    end = fields.Date(data_key="to", load_default=None)
+
+
+class DaySchema(Schema):
+    """One day over all tenants."""
+
+    day = fields.Date()
+    uploads = fields.Integer()
+    downloads = fields.Integer()
+    bytes_in = fields.Integer()
+    bytes_out = fields.Integer()
+    stored_bytes = fields.Integer()
+    stored_files = fields.Integer()
+
+
+class StatsTotals(Schema):
+    """Sums over all tenants; stored: now."""
+
+    uploads = fields.Integer()
+    downloads = fields.Integer()
+    bytes_in = fields.Integer()
+    bytes_out = fields.Integer()
+    stored_bytes = fields.Integer()
+    stored_files = fields.Integer()
+
+
+class StatsSchema(Schema):
+    """Usage across tenants."""
+
+    items = fields.List(fields.Nested(OperatedTenantFiguresSchema))
+    days = fields.List(fields.Nested(DaySchema))
+    totals = fields.Nested(StatsTotals)
+    next_cursor = fields.String(allow_none=True)
+
+
+class NewProviderSchema(Schema):
+    """A provider to be added."""
+
+    name = fields.String(required=True, validate=validate.Regexp(r"[a-z0-9][a-z0-9-]{0,62}\Z"))
+    kind = fields.String(required=True)
+    config = fields.Dict(keys=fields.String(), required=True, load_only=True)
+    default = fields.Boolean(load_default=False, load_only=True)
+
+
+class ProviderSchema(Schema):
+    """A provider, without its secrets."""
+
+    id = fields.UUID()
+    name = fields.String()
+    kind = fields.String()
+    config = fields.Dict(keys=fields.String())
+    is_default = fields.Boolean()
+    created_at = fields.AwareDateTime(format="iso")
+
+
+class ProviderPage(Schema):
+    """All providers."""
+
+    items = fields.List(fields.Nested(ProviderSchema))
+    next_cursor = fields.String(allow_none=True)
+
+
+class StepSchema(Schema):
+    """One step of a provider's test."""
+
+    name = fields.String()
+    ok = fields.Boolean()
+    detail = fields.String()
+
+
+class StepsSchema(Schema):
+    """A provider's test."""
+
+    ok = fields.Boolean()
+    steps = fields.List(fields.Nested(StepSchema))
+
+
+class JobQuery(PageQuery):
+    """A list of jobs."""
+
+    state = fields.String(load_default=None, validate=validate.OneOf(["queued", "running", "done", "parked"]))
+
+
+class JobSchema(Schema):
+    """A job."""
+
+    id = fields.UUID()
+    tenant_id = fields.UUID()
+    kind = fields.String()
+    ids = fields.Dict(keys=fields.String())
+    state = fields.String()
+    attempts = fields.Integer()
+    error = fields.String(allow_none=True)
+    run_at = fields.AwareDateTime(format="iso")
+    created_at = fields.AwareDateTime(format="iso")
+    finished_at = fields.AwareDateTime(format="iso", allow_none=True)
+
+
+class JobPage(Schema):
+    """A page of jobs, and how many there are by state."""
+
+    items = fields.List(fields.Nested(JobSchema))
+    counts = fields.Dict(keys=fields.String(), values=fields.Integer())
+    next_cursor = fields.String(allow_none=True)
+
+
+class OperatorSchema(Schema):
+    """An operator."""
+
+    id = fields.UUID()
+    email = fields.String()
+    name = fields.String()
+    role = fields.String()
+    created_at = fields.AwareDateTime(format="iso")
+    last_login_at = fields.AwareDateTime(format="iso", allow_none=True)
+    disabled_at = fields.AwareDateTime(format="iso", allow_none=True)
+
+
+class OperatorPage(Schema):
+    """All operators."""
+
+    items = fields.List(fields.Nested(OperatorSchema))
+    next_cursor = fields.String(allow_none=True)
+
+
+class AuditSchema(Schema):
+    """One thing that an operator did."""
+
+    id = fields.UUID()
+    at = fields.AwareDateTime(format="iso")
+    operator = fields.String()
+    action = fields.String()
+    subject = fields.String()
+    data = fields.Dict(keys=fields.String())
+
+
+class AuditPage(Schema):
+    """A page of the audit trail."""
+
+    items = fields.List(fields.Nested(AuditSchema))
+    next_cursor = fields.String(allow_none=True)
