@@ -1,0 +1,105 @@
+"""The one place where the HTTP application is put together: `create_app(settings)`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask
+from flask_smorest import Api
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import BaseConverter
+
+from admin.consoles import install_consoles
+from strongroom import __version__
+from strongroom.api_keys.api import blueprint as api_keys
+from strongroom.auth.api import blueprint as auth
+from strongroom.auth.gate import install_gate
+from strongroom.auth.jwt import install_jwt
+from strongroom.buckets.api import blueprint as buckets
+from strongroom.config import Settings
+from strongroom.files.api import blueprint as files
+from strongroom.health.api import blueprint as health
+from strongroom.http.body import install_body_rules
+from strongroom.http.context import install_runtime
+from strongroom.http.headers import install_headers
+from strongroom.http.idempotency import install_idempotency
+from strongroom.http.json import StrictJSON
+from strongroom.http.pace import ThreadShares, install_pace
+from strongroom.http.permissions import check_all_views
+from strongroom.http.problems import CONTENT_TYPE, ProblemSchema, install_problem_handlers
+from strongroom.objects.api import blueprint as objects
+from strongroom.operating.api import blueprint as operator_api
+from strongroom.runtime import Runtime
+from strongroom.tenant_settings.api import blueprint as tenant_settings
+from strongroom.usage.api import blueprint as stats
+from strongroom.users.api import blueprint as users
+
+API_BLUEPRINTS = (auth, users, api_keys, buckets, files, objects, stats, tenant_settings, operator_api)
+
+
+class RestOfPath(BaseConverter):
+    """Everything up to the end of the path, whatever bytes it is made of; what it may be is decided later."""
+
+    regex = "(?s:.*)"
+    part_isolating = False
+
+
+class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest has no types
+    """flask-smorest without its own error handlers: errors are problem documents, and described as such."""
+
+    ERROR_SCHEMA = ProblemSchema
+
+    def _register_error_handlers(self) -> None:
+        return
+
+    def _register_responses(self) -> None:
+        self.DEFAULT_RESPONSE_CONTENT_TYPE = CONTENT_TYPE
+        super()._register_responses()
+        del self.DEFAULT_RESPONSE_CONTENT_TYPE  # the class's own comes back
+
+
+def create_app(settings: Settings, runtime: Runtime | None = None) -> Flask:
+    """Return the application. Connects to nothing; refuses to start with a view that carries no permission."""
+    app = Flask("strongroom", static_folder=None)
+    app.config.update(_flask_config(settings))
+    app.url_map.converters["rest"] = RestOfPath
+    app.url_map.merge_slashes = False
+    app.url_map.strict_slashes = False
+    app.json = StrictJSON(app)
+    install_runtime(app, runtime or Runtime(settings))
+    install_problem_handlers(app)
+    install_jwt(app, settings)
+    install_gate(app, ThreadShares(settings))
+    install_pace(app, settings)
+    install_idempotency(app)
+    install_headers(app, settings)
+    install_body_rules(app)
+    _register(app)
+    install_consoles(app)
+    check_all_views(app)
+    if settings.trusted_proxies:
+        count = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count, x_port=count)  # type: ignore[method-assign]
+    return app
+
+
+def _register(app: Flask) -> None:
+    api = ProblemApi(app)
+    scheme = {"type": "http", "scheme": "bearer", "description": "An access token or an API key."}
+    api.spec.components.security_scheme("bearer", scheme)
+    for blueprint in API_BLUEPRINTS:
+        api.register_blueprint(blueprint)
+    app.register_blueprint(health)
+
+
+def _flask_config(settings: Settings) -> dict[str, Any]:
+    return {
+        "API_TITLE": "Strongroom",
+        "API_VERSION": __version__,
+        "OPENAPI_VERSION": "3.1.0",
+        "API_SPEC_OPTIONS": {"security": [{"bearer": []}]},
+        "MAX_CONTENT_LENGTH": settings.max_json_bytes,
+        "MAX_FORM_MEMORY_SIZE": settings.max_json_bytes,
+        "PROPAGATE_EXCEPTIONS": False,
+        "TRAP_HTTP_EXCEPTIONS": False,
+    }

@@ -1,0 +1,167 @@
+"""What `strongroom doctor` looks at: each part, what is wrong with it, and how to mend it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import text
+
+from strongroom.checks.service import clamd_address, scanners
+from strongroom.cli.fleet import migration_status
+from strongroom.config import Settings
+from strongroom.db.bootstrap import APP_ROLE
+from strongroom.errors import DomainError
+from strongroom.operating import service
+from strongroom.runtime import Runtime
+from strongroom.scanning import ClamdError, ClamdScanner
+
+LOW_ROOM_BYTES = 1 << 30
+OLDEST_POSTGRES = 150000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    part: str
+    ok: bool
+    text: str
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything; never raises."""
+    runtime = Runtime(settings)
+    checks: list[tuple[str, Callable[[Runtime], str]]] = [
+        ("database", _database), ("walls", _walls), ("migrations", _migrations), ("broker", _broker), ("jobs", _jobs),
+        ("scanners", _scanners), ("providers", _providers),
+    ]  # fmt: skip
+    findings = [_run(name, check, runtime) for name, check in checks]
+    runtime.databases.dispose()
+    return findings
+
+
+class Problem(Exception):
+    """What is wrong and what to do about it."""
+
+
+def _run(name: str, check: Callable[[Runtime], str], runtime: Runtime) -> Finding:
+    try:
+        return Finding(name, ok=True, text=check(runtime))
+    except (Problem, DomainError) as error:
+        return Finding(name, ok=False, text=error.detail if isinstance(error, DomainError) else str(error))
+    except Exception as error:  # noqa: BLE001 - whatever a driver raises is a finding, not a crash
+        return Finding(name, ok=False, text=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no details'}")
+
+
+def _database(runtime: Runtime) -> str:
+    with runtime.databases.control() as connection:
+        version = int(connection.execute(text("SHOW server_version_num")).scalar_one())
+        name = str(connection.execute(text("SHOW server_version")).scalar_one())
+    if version < OLDEST_POSTGRES:
+        raise Problem(f"PostgreSQL {name} is too old; 15 or later is needed.")
+    return f"PostgreSQL {name} answers"
+
+
+_WALLS = """
+SELECT has_function_privilege(current_user, 'pg_catalog.set_config(text, text, boolean)', 'EXECUTE') AS set_config,
+       has_database_privilege(current_user, current_database(), 'TEMP') AS temp,
+       has_language_privilege(current_user, 'plpgsql', 'USAGE') AS plpgsql,
+       (SELECT rolinherit FROM pg_roles WHERE rolname = current_user) AS inherits,
+       (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user) AS super,
+       has_table_privilege(current_user, 'strongroom.tenant_script', 'UPDATE') AS script
+"""
+_MEND = {
+    "set_config": "set_config can be called: run REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC",
+    "temp": "temporary tables can be made: run REVOKE TEMP ON DATABASE … FROM PUBLIC",
+    "plpgsql": "DO blocks can be run: run REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC",
+    "inherits": f"the application's role inherits from tenants' roles: run ALTER ROLE {APP_ROLE} NOINHERIT",
+    "super": "the application's role is a superuser or bypasses row security: connect as another role",
+    "script": "the application's role can change the tenant script: run 'strongroom migrate' again",
+}
+
+
+def _walls(runtime: Runtime) -> str:
+    for cell in runtime.databases.cell_names:
+        with runtime.databases.cell(cell) as connection:
+            row = connection.execute(text(_WALLS)).one()._mapping
+        open_doors = [_MEND[name] for name in _MEND if row[name]]
+        if open_doors:
+            raise Problem(f"cell {cell}: " + "; ".join(open_doors) + ". 'strongroom bootstrap-sql' prints all statements.")
+    return "the database's doors between tenants are closed"
+
+
+def _migrations(runtime: Runtime) -> str:
+    behind = [part.name for part in migration_status(runtime.settings) if not part.current]
+    if behind:
+        raise Problem(f"behind: {', '.join(behind[:10])}. Run 'strongroom migrate'.")
+    return "every part is at its newest revision"
+
+
+def _broker(runtime: Runtime) -> str:
+    with runtime.celery.connection_for_write() as connection:
+        connection.ensure_connection(max_retries=1, timeout=5)
+        connection.default_channel.close()
+    workers = runtime.celery.control.ping(timeout=1.0) if not runtime.settings.broker_url.startswith("sqla+") else None
+    if workers == []:
+        raise Problem("the broker answers, but no worker does: start 'strongroom worker'")
+    return "the broker answers" + (f", and {len(workers)} workers" if workers else "")
+
+
+def _jobs(runtime: Runtime) -> str:
+    counts = service.count_jobs(runtime)
+    if counts["parked"]:
+        raise Problem(
+            f"{counts['parked']} jobs are parked after too many failures: see the operator's console, Jobs, mend the cause and retry them"
+        )
+    oldest = _oldest_due(runtime)
+    if oldest > 120:  # noqa: PLR2004 - two minutes: well beyond the dispatcher's interval
+        raise Problem(f"a job has been due for {oldest:.0f} s: is a worker running?")
+    return f"{counts['queued']} waiting, {counts['running']} running, none parked"
+
+
+def _oldest_due(runtime: Runtime) -> float:
+    query = text(
+        "SELECT coalesce(extract(epoch FROM now() - min(run_at)), 0) FROM strongroom.jobs WHERE state = 'queued' AND run_at < now()"
+    )
+    ages = []
+    for cell in runtime.databases.cell_names:
+        with runtime.databases.cell(cell) as connection:
+            ages.append(float(connection.execute(query).scalar_one()))
+    return max(ages)
+
+
+def _scanners(runtime: Runtime) -> str:
+    scanners(runtime.settings)
+    address = clamd_address(runtime.settings)
+    if address is None:
+        return "bundled YARA-X rules; no clamd found (install clamav-daemon for its signatures)"
+    try:
+        scanner = ClamdScanner(address)
+        version = scanner.version()
+        if not scanner.alerts_on_limits():
+            raise Problem(
+                "clamd is silent about what it skips: set 'AlertExceedsMax yes' in clamd.conf, or files over 25 MB stay unscanned"
+            )
+    except ClamdError as error:
+        raise Problem(f"clamd at {address} does not answer ({error}): start it, or set STRONGROOM_CLAMD_ADDRESS=off") from None
+    return f"bundled YARA-X rules and {version.engine} at {address}"
+
+
+def _providers(runtime: Runtime) -> str:
+    found = service.list_providers(runtime)
+    if not any(each.is_default for each in found):
+        raise Problem("there is no default provider: run 'strongroom provider add NAME --kind filesystem --root DIR --default'")
+    for each in found:
+        failed = [step for step in service.try_provider(runtime, each.name) if not step.ok]
+        if failed:
+            raise Problem(f"provider {each.name}: {failed[0].name}: {failed[0].detail}")
+        _room(each.name, str(each.config.get("root", "")))
+    return f"{len(found)} answered every step of the test"
+
+
+def _room(name: str, root: str) -> None:
+    if root and os.path.isdir(root) and shutil.disk_usage(root).free < LOW_ROOM_BYTES:  # noqa: PTH112 - a configured string
+        raise Problem(f"provider {name}: less than 1 GiB is free below {root}; make room")
