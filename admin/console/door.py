@@ -1,0 +1,127 @@
+"""The tenant's door: sign in, sign out, accept an invitation. The only pages of the console without a session."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, render_template, request
+from flask_limiter.errors import RateLimitExceeded
+from strongroom.access import Permission, Realm
+from strongroom.auth import cookies, service
+from strongroom.auth.models import SessionGrant
+from strongroom.auth.schemas import LoginSchema
+from strongroom.errors import DomainError, InvalidCredentials, TooManyRequests
+from strongroom.http.context import current_principal, current_tenant, remote_addr, runtime
+from strongroom.http.pace import limit_failed_logins
+from strongroom.http.permissions import permit, public
+from strongroom.users import service as users
+from strongroom.users.api import AcceptSchema
+
+from admin.brand import brand_of
+from admin.forms import checked, errors_of, field
+from admin.pages import CONSOLE, check_same_origin, go, local_path, nonce, page
+
+door = Blueprint("console_door", __name__, url_prefix=CONSOLE)
+WRONG = "Email and password do not match."
+TOO_OFTEN = "That was tried too often. Wait a minute, then try again."
+
+
+def _page(template: str, status: int = 200, **values: Any) -> Response:
+    frame = {"root": CONSOLE, "brand": brand_of(current_tenant()), "csp_nonce": nonce(), "csrf_token": "", "flashes": []}
+    return page(render_template(f"console/{template}", **frame, **values), status)
+
+
+def _login_page(errors: dict[str, str], status: int) -> Response:
+    return _page("login.html", status, next=local_path(field("next"), CONSOLE), values={"email": field("email")}, errors=errors)
+
+
+@door.get("/login")
+@public
+def login() -> Response:
+    """Ask who it is, unless that is known."""
+    after = local_path(request.args.get("next"), CONSOLE)
+    session_id = cookies.console_session()
+    if session_id is not None:
+        try:
+            service.principal_of_session(runtime(), current_tenant(), session_id, "console")
+        except DomainError:
+            session_id = None
+    return go(after or f"{CONSOLE}/") if session_id else _page("login.html", next=after, values={}, errors={})
+
+
+@door.post("/login")
+@public
+@limit_failed_logins
+def sign_in() -> Response:
+    """Begin a session."""
+    check_same_origin()
+    try:
+        values = checked(LoginSchema(), {"email": field("email"), "password": request.form.get("password", "")})
+        grant = _begin_session(values["email"], values["password"])
+    except InvalidCredentials as error:
+        return _login_page({"form": WRONG}, error.status)
+    except DomainError as error:
+        return _login_page(errors_of(error), error.status)
+    return _signed_in(grant, local_path(field("next"), CONSOLE))
+
+
+@door.errorhandler(RateLimitExceeded)
+def too_often(_error: RateLimitExceeded) -> Response:
+    """Say that one has to wait, on the form itself."""
+    return _login_page({"form": TOO_OFTEN}, TooManyRequests.status)
+
+
+def _begin_session(email: str, password: str) -> SessionGrant:
+    return service.login(
+        runtime(), current_tenant(), email=email, password=password, kind="console",
+        user_agent=request.headers.get("User-Agent", ""), remote_addr=remote_addr(),
+    )  # fmt: skip
+
+
+def _signed_in(grant: SessionGrant, after: str | None) -> Response:
+    response = go(after or f"{CONSOLE}/")
+    cookies.set_session(response, cookies.CONSOLE, grant)
+    return response
+
+
+@door.post("/logout")
+@permit(Permission(Realm.CONSOLE))
+def logout() -> Response:
+    """End the session."""
+    session_id = current_principal().session_id
+    if session_id is not None:
+        service.logout(runtime(), current_tenant(), session_id)
+    response = go(f"{CONSOLE}/login")
+    cookies.clear_session(response, cookies.CONSOLE)
+    return response
+
+
+@door.get("/invite/<token>")
+@public
+def invite(token: str) -> Response:
+    """Welcome an invited user."""
+    return _invite_page(token, {}, {})
+
+
+@door.post("/invite/<token>")
+@public
+@limit_failed_logins
+def accept(token: str) -> Response:
+    """Set an invited user's name and password, and sign it in."""
+    check_same_origin()
+    values = {"name": field("name"), "password": request.form.get("password", "")}
+    try:
+        accepted = checked(AcceptSchema(), {"token": token, **values})
+        user = users.accept_invitation(runtime(), current_tenant(), **accepted)
+    except DomainError as error:
+        return _invite_page(token, {"name": values["name"]}, errors_of(error), error.status)
+    return _signed_in(_begin_session(user.email, values["password"]), None)
+
+
+def _invite_page(token: str, values: dict[str, str], errors: dict[str, str], status: int = 200) -> Response:
+    try:
+        user = users.read_invitation(runtime(), current_tenant(), token)
+    except DomainError:
+        return _page("invite.html", 404, token=token, invitation=None, values={}, errors={})
+    invitation = {"email": user.email, "role": user.role, "expires_at": users.invitation_ends(runtime(), user)}
+    return _page("invite.html", status, token=token, invitation=invitation, values=values, errors=errors)

@@ -1,0 +1,1 @@
+"""The operator's console: tenants and their figures, jobs, providers, operators."""
