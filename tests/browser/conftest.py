@@ -1,0 +1,77 @@
+"""Real Chromium before a real deployment (`strongroom up`), one of each for the run: all modules are of one xdist group."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.acceptance.deployment import Deployment, Tenant
+from tests.browser.visitor import DESK, Visitor
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = ["--no-sandbox", "--disable-background-networking"]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        missing = f"{CHROMIUM} is missing: install the package chromium"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def deployment(browser: Browser) -> Iterator[Deployment]:  # noqa: ARG001 - without a browser there is nothing to start it for
+    made = Deployment(worker_processes="2")
+    try:
+        made.start("--json")
+        yield made
+    finally:
+        made.end()
+
+
+@pytest.fixture
+def visit(browser: Browser, deployment: Deployment) -> Iterator[Callable[..., Visitor]]:
+    """Opens windows: `visit(host, *expected_statuses, viewport=…)`. At the end nothing may have gone wrong in any of them."""
+    opened: list[Visitor] = []
+
+    def make(host: str, *expected: int, viewport: dict[str, int] | None = None) -> Visitor:
+        context = browser.new_context(viewport=viewport or DESK, locale="en-GB", timezone_id="UTC")  # type: ignore[arg-type]
+        opened.append(Visitor(context, deployment, host, *expected))
+        return opened[-1]
+
+    yield make
+    trouble = [line for visitor in opened for line in visitor.trouble]
+    for visitor in opened:
+        visitor.context.close()
+    assert not trouble, "\n".join(trouble)
+
+
+@pytest.fixture
+def tenant(deployment: Deployment) -> Tenant:
+    """A fresh tenant with a bucket `media` that takes everything."""
+    made = deployment.tenant()
+    made.owner.bucket("media")
+    return made
+
+
+@pytest.fixture
+def owner(tenant: Tenant, visit: Callable[..., Visitor]) -> Visitor:
+    """The fresh tenant's owner, signed in to its console."""
+    return visit(f"{tenant.slug}.localhost").sign_in(f"owner@{tenant.slug}.test")
+
+
+@pytest.fixture
+def operator(deployment: Deployment, visit: Callable[..., Visitor]) -> Visitor:
+    """The operator, signed in."""
+    known = deployment.credentials["operator"]
+    return visit("localhost").sign_in(known["email"], known["password"], "/operator")

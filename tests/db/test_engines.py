@@ -1,0 +1,78 @@
+"""Connections: bounded, replaced when they are lost, and told apart from mistakes of ours."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from strongroom.db.ids import new_id, parse_id
+from strongroom.errors import DatabaseUnavailable, NotFound
+
+from tests.factories import Client, World, ok, problem
+
+
+def test_all_connections_in_use(world: World) -> None:
+    one = world.again(pool_size=1, pool_timeout_s=0.05)
+    with ExitStack() as stack:
+        stack.enter_context(one.runtime.databases.control())
+        with pytest.raises(DatabaseUnavailable) as caught:
+            stack.enter_context(one.runtime.databases.control())
+        assert caught.value.retry_after_s
+    with one.runtime.databases.control() as connection:
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+
+
+def test_a_database_that_is_not_there(world: World, tmp_path: Any) -> None:
+    nowhere = f"postgresql://strongroom_app:x@/nowhere?host={tmp_path}&port=5432"
+    down = world.again(database_url=nowhere, cells={})
+    door = Client(down.app, "acme.localhost")
+    response = door.get("/api/v1/account")
+    problem(response, 503, "database_unavailable")
+    assert int(response.headers["Retry-After"]) > 0
+    assert b"postgres" not in response.data.lower()
+    assert str(tmp_path).encode() not in response.data
+    assert ok(door.get("/healthz")) == {"status": "ok"}
+    ready = door.get("/readyz")
+    assert ready.status_code == 503
+    assert ready.get_json()["status"] == "not ready"
+
+
+def test_a_wrong_password_of_the_database(world: World) -> None:
+    wrong = world.again(database_url=world.database.app_url.replace(":", ":wrong", 2).replace("postgresql:wrong", "postgresql:", 1))
+    with pytest.raises(DatabaseUnavailable), wrong.runtime.databases.control():
+        raise AssertionError("came in with a wrong password")
+
+
+def test_a_request_survives_a_restart_of_the_database(world: World, client: Client) -> None:
+    """Every pooled connection is lost; the next request is served on a new one."""
+    ok(client.get("/api/v1/account"))
+    world.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'strongroom_app' AND datname = current_database()")
+    assert ok(client.get("/api/v1/account"))["email"]
+
+
+def test_our_own_mistakes_are_no_outage(world: World) -> None:
+    for statement in ("SELECT 1 / 0", "SELECT * FROM nowhere", "SELEKT"):
+        with pytest.raises(DBAPIError), world.runtime.databases.control() as connection:
+            connection.execute(text(statement))
+
+
+def test_statements_have_a_time_limit(world: World) -> None:
+    short = world.again(statement_timeout_s=1)
+    with short.runtime.databases.control() as connection:
+        for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+            assert connection.execute(text(f"SHOW {name}")).scalar_one() == "1s"
+
+
+def test_ids_sort_by_time() -> None:
+    ids = [new_id() for _ in range(1000)]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 1000
+    assert {each.version for each in ids} == {7}
+    for each in ids[:10]:
+        assert parse_id(str(each)) == parse_id(str(each).upper()) == each
+    for wrong in ("", "x", ids[0].hex, f"{{{ids[0]}}}", f" {ids[0]}", f"urn:uuid:{ids[0]}"):
+        with pytest.raises(NotFound):
+            parse_id(wrong)

@@ -1,0 +1,130 @@
+"""Who may call what: one row for each method of each endpoint. `test_matrix.py` holds the table against the real routes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+ROLES = ("viewer", "member", "admin", "owner")
+
+
+@dataclass(frozen=True)
+class Who:
+    """Which callers a route takes. `scope`: the one that lets an API key of an owner in; None: none does."""
+
+    realm: str
+    roles: tuple[str, ...] = ()
+    scope: str | None = None
+    operators: tuple[str, ...] = ()
+
+
+def tenant(least: str, scope: str | None) -> Who:
+    """A tenant's users from a role on, and API keys with a scope."""
+    return Who("tenant", ROLES[ROLES.index(least) :], scope)
+
+
+ANYBODY = Who("anywhere")  # any host at all
+SHARED = Who("shared")  # the platform's host and every tenant's
+SIGN_IN = Who("public")  # a tenant's host, or one named by X-Tenant
+PLATFORM = Who("platform")  # the platform's host, anybody
+OPERATORS = Who("operator", operators=("viewer", "admin"))
+OPERATOR_ADMINS = Who("operator", operators=("admin",))
+
+
+@dataclass(frozen=True)
+class Row:
+    """Who may call it, and what to send so that a caller who may gets past the door, but changes nothing."""
+
+    who: Who
+    args: dict[str, str] = field(default_factory=dict)
+    send: dict[str, Any] = field(default_factory=dict)
+
+
+NO_ID = "01890000-0000-7000-8000-000000000000"
+FILE = {"file_id": NO_ID}
+USER = {"user_id": NO_ID}
+BUCKET = {"bucket": "nowhere"}
+OBJECT = {"bucket": "nowhere", "path": "some/file.txt"}
+SLUG = {"slug": "nobody-here"}
+EMPTY: dict[str, Any] = {"json": {}}
+
+ROWS: dict[tuple[str, str], Row] = {
+    # Sign-in
+    ("auth.login", "POST"): Row(SIGN_IN, send=EMPTY),
+    ("auth.refresh", "POST"): Row(SIGN_IN, send={"json": {"refresh_token": 1}}),
+    ("users.accept_invitation", "POST"): Row(SIGN_IN, send=EMPTY),
+    ("auth.logout", "POST"): Row(tenant("viewer", None)),
+    # One's own account
+    ("auth.list_sessions", "GET"): Row(tenant("viewer", "user:read")),
+    ("auth.end_session", "DELETE"): Row(tenant("viewer", "user:write"), {"session_id": NO_ID}),
+    ("users.get_account", "GET"): Row(tenant("viewer", "user:read")),
+    ("users.update_account", "PATCH"): Row(tenant("viewer", None), send=EMPTY),
+    # Users
+    ("users.list_users", "GET"): Row(tenant("admin", "user:read")),
+    ("users.create_user", "POST"): Row(tenant("admin", "user:write"), send=EMPTY),
+    ("users.get_user", "GET"): Row(tenant("admin", "user:read"), USER),
+    ("users.update_user", "PATCH"): Row(tenant("admin", "user:write"), USER, EMPTY),
+    ("users.delete_user", "DELETE"): Row(tenant("admin", "user:write"), USER),
+    # API keys
+    ("api_keys.list_api_keys", "GET"): Row(tenant("member", "admin")),
+    ("api_keys.create_api_key", "POST"): Row(tenant("member", "admin"), send=EMPTY),
+    ("api_keys.revoke_api_key", "DELETE"): Row(tenant("member", "admin"), {"api_key_id": NO_ID}),
+    # Buckets
+    ("buckets.list_buckets", "GET"): Row(tenant("viewer", "files:read")),
+    ("buckets.create_bucket", "POST"): Row(tenant("admin", "admin"), send=EMPTY),
+    ("buckets.get_bucket", "GET"): Row(tenant("viewer", "files:read"), BUCKET),
+    ("buckets.update_bucket", "PATCH"): Row(tenant("admin", "admin"), BUCKET, EMPTY),
+    ("buckets.delete_bucket", "DELETE"): Row(tenant("admin", "admin"), BUCKET),
+    # Files
+    ("files.list_files", "GET"): Row(tenant("viewer", "files:read"), BUCKET),
+    ("files.get_file", "GET"): Row(tenant("viewer", "files:read"), FILE),
+    ("files.update_file", "PATCH"): Row(tenant("member", "files:write"), FILE, EMPTY),
+    ("files.delete_file", "DELETE"): Row(tenant("member", "files:write"), FILE),
+    ("files.get_content", "GET"): Row(tenant("viewer", "files:read"), FILE),
+    ("files.list_versions", "GET"): Row(tenant("viewer", "files:read"), FILE),
+    ("files.restore_version", "POST"): Row(tenant("member", "files:write"), {**FILE, "version_id": NO_ID}),
+    ("files.undelete_file", "POST"): Row(tenant("member", "files:write"), FILE),
+    ("files.list_trash", "GET"): Row(tenant("member", "files:read")),
+    ("objects.put_object", "PUT"): Row(tenant("member", "files:write"), OBJECT, {"data": b"x"}),
+    ("objects.get_object", "GET"): Row(tenant("viewer", "files:read"), OBJECT),
+    ("objects.delete_object", "DELETE"): Row(tenant("member", "files:write"), OBJECT),
+    # The tenant itself
+    ("stats.get_usage", "GET"): Row(tenant("admin", "stats:read")),
+    ("tenant.get_tenant", "GET"): Row(tenant("viewer", "user:read")),
+    ("tenant.get_branding", "GET"): Row(tenant("viewer", "user:read")),
+    ("tenant.update_branding", "PATCH"): Row(tenant("admin", "admin"), send={"json": {"primary": "no colour"}}),
+    ("tenant.get_logo", "GET"): Row(SIGN_IN),
+    ("tenant.put_logo", "PUT"): Row(tenant("admin", "admin"), send={"data": b"no picture"}),
+    ("tenant.delete_logo", "DELETE"): Row(tenant("admin", "admin")),
+    ("tenant.get_quota", "GET"): Row(tenant("viewer", "stats:read")),
+    # Operators
+    ("operator_api.login", "POST"): Row(PLATFORM, send=EMPTY),
+    ("operator_api.refresh", "POST"): Row(PLATFORM, send={"json": {"refresh_token": 1}}),
+    ("operator_api.logout", "POST"): Row(OPERATORS),
+    ("operator_api.list_tenants", "GET"): Row(OPERATORS),
+    ("operator_api.create_tenant", "POST"): Row(OPERATOR_ADMINS, send=EMPTY),
+    ("operator_api.get_tenant", "GET"): Row(OPERATORS, SLUG),
+    ("operator_api.update_tenant", "PATCH"): Row(OPERATOR_ADMINS, SLUG, EMPTY),
+    ("operator_api.suspend_tenant", "POST"): Row(OPERATOR_ADMINS, SLUG),
+    ("operator_api.resume_tenant", "POST"): Row(OPERATOR_ADMINS, SLUG),
+    ("operator_api.delete_tenant", "DELETE"): Row(OPERATOR_ADMINS, SLUG),
+    ("operator_api.get_stats", "GET"): Row(OPERATORS),
+    ("operator_api.list_providers", "GET"): Row(OPERATORS),
+    ("operator_api.add_provider", "POST"): Row(OPERATOR_ADMINS, send=EMPTY),
+    ("operator_api.try_provider", "POST"): Row(OPERATOR_ADMINS, {"name": "none"}),
+    ("operator_api.list_jobs", "GET"): Row(OPERATORS),
+    ("operator_api.retry_job", "POST"): Row(OPERATOR_ADMINS, {"job_id": NO_ID}),
+    ("operator_api.list_operators", "GET"): Row(OPERATORS),
+    ("operator_api.list_audit", "GET"): Row(OPERATORS),
+    # Probes and pages
+    ("health.healthz", "GET"): Row(ANYBODY),
+    ("health.readyz", "GET"): Row(ANYBODY),
+    ("health.metrics", "GET"): Row(PLATFORM),
+    ("health.problem_index", "GET"): Row(SHARED),
+    ("health.problem_page", "GET"): Row(SHARED, {"code": "not_found"}),
+    ("health.openapi", "GET"): Row(SHARED),
+    ("health.docs", "GET"): Row(SHARED),
+    ("health.operator_openapi", "GET"): Row(PLATFORM),
+    ("health.operator_docs", "GET"): Row(PLATFORM),
+    ("health.static", "GET"): Row(SHARED, {"filename": "none.css"}),
+}

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Brings the real servers that the tests talk to: Debian packages, where this user may install them. What cannot be brought
+# is said loudly, and its tests are skipped; with CI=true that is a failure instead.
+set -u
+packages=()
+[ -x /usr/sbin/clamd ] || packages+=(clamav-daemon)
+[ -x /usr/bin/chromium ] || packages+=(chromium)
+[ -x /usr/lib/postgresql/15/bin/postgres ] || packages+=(postgresql-15)
+command -v curl >/dev/null || packages+=(curl)
+[ ${#packages[@]} -eq 0 ] && exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "Installing for the tests: ${packages[*]} …"
+    export DEBIAN_FRONTEND=noninteractive
+    # policy-rc.d keeps the packages from starting services of their own: the tests start what they need
+    [ -e /usr/sbin/policy-rc.d ] || { printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d && made=1; }
+    if apt-get update -qq >/dev/null && apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null; then done=1; fi
+    [ "${made:-}" = 1 ] && rm -f /usr/sbin/policy-rc.d
+    [ "${done:-}" = 1 ] && exit 0
+fi
+echo "!!! Not installed, so their tests will be SKIPPED: ${packages[*]}  (as root: apt-get install ${packages[*]})" >&2
+[ "${CI:-}" = true ] && exit 1
+exit 0

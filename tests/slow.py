@@ -1,0 +1,86 @@
+"""Slow clients, without waiting: bodies that stop until they are told to go on."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from werkzeug.test import TestResponse
+
+from tests.factories import Client, object_url
+
+BOUND_S = 20
+
+
+class SlowBody(io.RawIOBase):
+    """A body that gives nothing before `go` is set."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+        self.reached, self.go = threading.Event(), threading.Event()
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        self.reached.set()
+        if not self.go.wait(BOUND_S):
+            raise TimeoutError("nobody let the slow body go on")
+        return self._data.read(size)
+
+
+class InBackground(threading.Thread):
+    """Calls a function in a thread and keeps what it gave."""
+
+    def __init__(self, act: Callable[[], Any]) -> None:
+        super().__init__(daemon=True)
+        self._act = act
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._result = self._act()
+        except BaseException as error:  # noqa: BLE001 - raised again in `result`
+            self._error = error
+
+    def result(self) -> Any:
+        self.join(BOUND_S)
+        assert not self.is_alive(), "still running"
+        if self._error is not None:
+            raise self._error
+        return self._result
+
+
+@contextmanager
+def slow_upload(client: Client, path: str, data: bytes = b"slow", *, bucket: str = "media") -> Iterator[Callable[[], TestResponse]]:
+    """An upload whose body hangs inside the block; the function that is yielded lets it go on and gives the answer."""
+    body = SlowBody(data)
+    overrides = {"wsgi.input": body, "CONTENT_LENGTH": str(len(data))}
+    request = InBackground(lambda: client.put(object_url(bucket, path), environ_overrides=overrides))
+    assert body.reached.wait(BOUND_S), request.result().data
+
+    def finish() -> TestResponse:
+        body.go.set()
+        response: TestResponse = request.result()
+        return response
+
+    try:
+        yield finish
+    finally:
+        finish()
+
+
+def all_at_once(acts: list[Callable[[], Any]]) -> list[Any]:
+    """Call all functions in threads that start together; return what they gave."""
+    barrier = threading.Barrier(len(acts))
+
+    def start(act: Callable[[], Any]) -> Any:
+        barrier.wait(BOUND_S)
+        return act()
+
+    return [thread.result() for thread in [InBackground(lambda act=act: start(act)) for act in acts]]  # type: ignore[misc]
