@@ -158,7 +158,7 @@ def test_same_names_are_different_files_and_quota_and_stats_are_apart(deployment
     for _ in range(3):
         a.owner.download("media", "same.txt")
     wait_until(lambda: a.owner.usage()["totals"]["downloads"] == 4, 30, "A's downloads to be counted")
-    assert b.owner.usage()["totals"]["downloads"] == 1
+    wait_until(lambda: b.owner.usage()["totals"]["downloads"] == 1, 30, "B's download to be counted")
     assert b.owner.quota()["used_files"] == 1
     assert set(a.stored()).isdisjoint(b.stored())
 
