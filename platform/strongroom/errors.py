@@ -290,6 +290,39 @@ class StorageFull(DomainError, code="storage_full", status=507):
     hint = "Nothing was stored. Tell your administrator."
 
 
+# Uploads that take more than one request
+
+
+class UploadLocked(DomainError, code="upload_locked", status=423):
+    """Another request is writing to this upload right now"""
+
+    hint = "Wait as long as Retry-After says, ask for the offset again and go on from there."
+
+
+class OffsetConflict(DomainError, code="offset_conflict", status=409):
+    """The upload is at another offset"""
+
+    hint = "Ask for the offset with HEAD and go on from there."
+
+
+class UploadGone(DomainError, code="upload_gone", status=410):
+    """This upload has expired or was ended"""
+
+    hint = "Begin a new one."
+
+
+class PartInvalid(DomainError, code="part_invalid", status=422):
+    """The parts are not what this upload needs"""
+
+    hint = "Send the missing or wrong parts again, then complete."
+
+
+class NotSupported(DomainError, code="not_supported", status=422):
+    """The tenant's storage provider cannot do this"""
+
+    hint = "Use another way; the documentation of the route names it."
+
+
 # What we depend on
 
 

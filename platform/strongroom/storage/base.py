@@ -1,20 +1,53 @@
-"""The provider interface: a handful of verbs that any store has. What only some can do will be separate protocols."""
+"""The provider interface: a handful of verbs that any store has, and capabilities that only some have.
+
+A capability is a protocol of its own: `isinstance(provider, Presigning)` tells whether a provider has it, and whoever
+offers it over HTTP asks that first. Nothing here raises "not implemented".
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
 class ObjectMeta:
-    """What a provider knows of an object."""
+    """What a provider knows of an object. `tag`: its entity tag, empty where it has none; another one means other bytes."""
 
     key: str
     size_bytes: int
     modified_at: datetime
+    tag: str = ""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A numbered piece of an object; numbers start at 1. `tag` is what the provider calls these bytes."""
+
+    number: int
+    size_bytes: int
+    tag: str = ""
+
+
+@dataclass(frozen=True)
+class PartLimits:
+    """What parts a provider takes. All but the last have at least `min_bytes`."""
+
+    min_bytes: int
+    max_bytes: int
+    max_count: int
+
+
+@dataclass(frozen=True)
+class SignedRequest:
+    """A request that whoever holds it may send, once or often, until it expires. `headers` must be sent as they are."""
+
+    method: str
+    url: str
+    expires_at: datetime
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Writer(Protocol):
@@ -54,8 +87,8 @@ class Reader(Protocol):
 class Provider(Protocol):
     """A place for bytes. Safe to share between threads."""
 
-    def writer(self, key: str, size_bytes: int) -> Writer:
-        """Begin an object of exactly `size_bytes`.
+    def writer(self, key: str, size_bytes: int | None) -> Writer:
+        """Begin an object of exactly `size_bytes`, or of unknown size.
 
         Raises:
             StorageFull, StorageUnavailable
@@ -91,3 +124,117 @@ class Provider(Protocol):
         Raises:
             StorageUnavailable: with what is wrong and how to mend it.
         """
+
+
+class RegionWriter(Protocol):
+    """Writes on in an unfinished object."""
+
+    def write(self, data: bytes) -> None:
+        """Write the next bytes."""
+
+    def sync(self) -> None:
+        """Make all that was written durable."""
+
+    def close(self) -> None:
+        """Let go, without making anything durable. Never raises."""
+
+
+@runtime_checkable
+class Regions(Protocol):
+    """Can write an unfinished object anywhere, at any time, from any process: a file system. The object has no parts."""
+
+    def begin_regions(self, key: str, size_bytes: int | None) -> None:
+        """Begin an unfinished object; room for `size_bytes` is set aside where that costs nothing. Idempotent."""
+
+    def region(self, key: str, offset: int) -> RegionWriter:
+        """Write on from `offset`.
+
+        Raises:
+            NotFound: nothing was begun under that key, or it was discarded.
+        """
+
+    def read_region(self, key: str, offset: int, length: int) -> bytes:
+        """Return bytes of the unfinished object, at most `length`."""
+
+    def finish_regions(self, key: str, size_bytes: int) -> ObjectMeta:
+        """Make the object durable and visible, cut off at `size_bytes`. Idempotent once it has succeeded."""
+
+
+@runtime_checkable
+class Multipart(Protocol):
+    """Takes an object in numbered parts, in any order, at any time, from any process."""
+
+    part_limits: PartLimits
+
+    def begin_multipart(self, key: str) -> str:
+        """Begin; return the provider's name of the session, which every other call wants."""
+
+    def put_part(self, key: str, session: str, number: int, data: bytes | bytearray | memoryview) -> Part:
+        """Store a part, durably; a second one of the same number replaces the first.
+
+        Raises:
+            NotFound: the session is over.
+        """
+
+    def assemble(self, key: str, session: str, parts: Sequence[Part]) -> ObjectMeta:
+        """Make the object of exactly these parts, in order of their numbers; the session is over.
+
+        Raises:
+            NotFound: the session is over already: `head` tells whether an earlier call went through.
+            Conflict: a part is not there, or is another than the caller names.
+        """
+
+    def discard(self, key: str, session: str) -> None:
+        """Throw a session and its parts away. Idempotent."""
+
+
+@runtime_checkable
+class Presigning(Multipart, Protocol):
+    """Can let a client put parts and get objects without us: `Multipart` whose parts may come from outside."""
+
+    def presign_part(self, key: str, session: str, number: int, size_bytes: int, lifetime_s: int) -> SignedRequest:
+        """Return a request that puts one part of exactly `size_bytes`."""
+
+    def presign_get(self, key: str, lifetime_s: int, *, content_type: str, disposition: str) -> SignedRequest:
+        """Return a request that gets an object, answered with this type and Content-Disposition."""
+
+    def list_parts(self, key: str, session: str) -> list[Part]:
+        """Return the parts that are really there, by number.
+
+        Raises:
+            NotFound: the session is over.
+        """
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A part of an object: where it starts and how long it is, in bytes."""
+
+    key: str
+    start: int
+    length: int
+
+
+class CannotCompose(Exception):
+    """The provider cannot make an object of these slices by itself; stream the bytes instead."""
+
+
+@runtime_checkable
+class ServerSideCopy(Protocol):
+    """Can make an object of others without the bytes travelling through us. Sources stay as they are."""
+
+    def compose(self, key: str, pieces: Sequence[Slice]) -> ObjectMeta:
+        """Make an object of slices of others, in order, atomically.
+
+        Raises:
+            NotFound: a source is not there.
+            CannotCompose: the provider cannot cut like that; the caller streams the bytes instead.
+        """
+
+
+@runtime_checkable
+class LocalFiles(Protocol):
+    """Keeps objects as files that a web server in front can send by itself (X-Accel-Redirect)."""
+
+    def local_path(self, key: str) -> str:
+        """Return the object's path below the provider's root, with '/' between its parts."""

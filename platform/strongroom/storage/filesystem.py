@@ -52,7 +52,7 @@ def _sync_folder(path: Path) -> None:
 class FilesystemWriter:
     """A file under a temporary name; see `Writer`."""
 
-    def __init__(self, path: Path, key: str, size_bytes: int) -> None:
+    def __init__(self, path: Path, key: str, size_bytes: int | None) -> None:
         self._path, self._key = path, key
         self._unfinished = path.with_name(path.name + UNFINISHED)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -100,7 +100,7 @@ class FilesystemWriter:
             self._unfinished.unlink()
 
 
-def _reserve(handle: int, size_bytes: int) -> None:
+def _reserve(handle: int, size_bytes: int | None) -> None:
     if size_bytes:
         try:
             os.posix_fallocate(handle, 0, size_bytes)
@@ -116,7 +116,7 @@ class FilesystemProvider:
         self._root = root.resolve()
         self._durable: set[Path] = set()
 
-    def writer(self, key: str, size_bytes: int) -> Writer:
+    def writer(self, key: str, size_bytes: int | None) -> Writer:
         """Begin a file; its folder is made, durably, when it is the first."""
         self._check_root()
         path = self._path(key)
