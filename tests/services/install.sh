@@ -4,6 +4,7 @@
 set -u
 packages=()
 [ -x /usr/sbin/clamd ] || packages+=(clamav-daemon)
+[ -d /usr/share/clamav-testfiles ] || packages+=(clamav-testfiles)
 [ -x /usr/bin/chromium ] || packages+=(chromium)
 [ -x /usr/lib/postgresql/15/bin/postgres ] || packages+=(postgresql-15)
 command -v curl >/dev/null || packages+=(curl)
