@@ -79,7 +79,7 @@ class Tenant:
 
 @dataclass(frozen=True)
 class ProviderInfo:
-    """A provider's row, without its secrets."""
+    """A provider's row. `secrets` are sealed; `tenant_id` is set where a tenant brought it itself."""
 
     id: UUID
     name: str
@@ -87,6 +87,8 @@ class ProviderInfo:
     config: dict[str, Any]
     is_default: bool
     created_at: datetime
+    tenant_id: UUID | None = None
+    secrets: bytes | None = field(default=None, repr=False)
 
 
 def check_slug(slug: str) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, Select, delete, func, insert, select, up
 from strongroom.errors import NotFound
 
 from tenants.models import DEFAULT_PRIMARY, LIMIT_NAMES, Brand, Limits, ProviderInfo, Tenant, TenantStatus
-from tenants.tables import domains, plans, providers, tenants
+from tenants.tables import domains, plans, providers, tenant_providers, tenants
 
 _PLAN_COLUMNS = [plans.c[name] for name in LIMIT_NAMES]
 _TENANT_COLUMNS = [
@@ -101,8 +101,15 @@ def tenant_names(connection: Connection, tenant_ids: Iterable[UUID]) -> dict[UUI
 
 
 def insert_tenant(connection: Connection, **values: Any) -> None:
-    """Add a tenant's row."""
+    """Add a tenant's row, and note where its bytes will lie."""
     connection.execute(insert(tenants).values(**values))
+    connection.execute(insert(tenant_providers).values(tenant_id=values["id"], provider_id=values["provider_id"]))
+
+
+def provider_ids(connection: Connection, tenant_id: UUID) -> list[UUID]:
+    """Return every provider at which bytes of a tenant may lie, the oldest first."""
+    query = select(tenant_providers.c.provider_id).where(tenant_providers.c.tenant_id == tenant_id)
+    return list(connection.execute(query.order_by(tenant_providers.c.created_at)).scalars())
 
 
 def update_tenant(connection: Connection, tenant_id: UUID, **values: Any) -> None:
@@ -139,12 +146,13 @@ def plan_names(connection: Connection) -> list[str]:
 
 
 def _to_provider(row: Row[Any]) -> ProviderInfo:
-    return ProviderInfo(row.id, row.name, row.kind, row.config, row.is_default, row.created_at)
+    return ProviderInfo(row.id, row.name, row.kind, row.config, row.is_default, row.created_at, row.tenant_id, row.secrets)
 
 
 def list_providers(connection: Connection) -> list[ProviderInfo]:
-    """Return all providers by name."""
-    return [_to_provider(row) for row in connection.execute(select(providers).order_by(providers.c.name))]
+    """Return the operator's providers by name."""
+    query = select(providers).where(providers.c.tenant_id.is_(None)).order_by(providers.c.name)
+    return [_to_provider(row) for row in connection.execute(query)]
 
 
 def get_provider(connection: Connection, *, provider_id: UUID | None = None, name: str | None = None) -> ProviderInfo:
@@ -157,7 +165,7 @@ def get_provider(connection: Connection, *, provider_id: UUID | None = None, nam
     if provider_id is not None:
         query = query.where(providers.c.id == provider_id)
     elif name is not None:
-        query = query.where(providers.c.name == name)
+        query = query.where(providers.c.name == name, providers.c.tenant_id.is_(None))
     else:
         query = query.where(providers.c.is_default)
     row = connection.execute(query).first()

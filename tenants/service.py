@@ -12,11 +12,13 @@ from sqlalchemy.exc import IntegrityError
 from strongroom.db.engines import Databases
 from strongroom.db.ids import new_id
 from strongroom.errors import AlreadyExists, Conflict, ValidationFailed
+from strongroom.security.keys import KeyRing
 from strongroom.storage.keys import tenant_prefix
 from strongroom.storage.providers import make_provider
 
 from tenants import branding, repository
 from tenants.models import LIMIT_NAMES, ProviderInfo, Tenant, TenantStatus, check_slug
+from tenants.provider_secrets import seal_secrets
 
 
 def create_tenant(
@@ -175,16 +177,21 @@ def set_default_provider(databases: Databases, name: str) -> ProviderInfo:
         return repository.get_provider(connection, name=name)
 
 
-def add_provider(databases: Databases, *, name: str, kind: str, config: dict[str, Any], default: bool = False) -> ProviderInfo:
-    """Add a provider after having seen that it works.
+def add_provider(
+    databases: Databases, keys: KeyRing, *, name: str, kind: str, config: dict[str, Any], secrets: Mapping[str, Any] | None = None,
+    default: bool = False,
+) -> ProviderInfo:  # fmt: skip
+    """Add a provider after having seen that it works. Its secrets are stored sealed and never returned.
 
     Raises:
         UnknownProviderKind, ValidationFailed, StorageUnavailable, AlreadyExists
     """
-    make_provider(kind, config).check()
+    make_provider(kind, config, secrets).check()
+    provider_id = new_id()
+    sealed = seal_secrets(keys, provider_id, secrets or {})
     try:
         with databases.control() as connection:
-            repository.insert_provider(connection, id=new_id(), name=name, kind=kind, config=config, is_default=default)
+            repository.insert_provider(connection, id=provider_id, name=name, kind=kind, config=config, secrets=sealed, is_default=default)
             return repository.get_provider(connection, name=name)
     except IntegrityError:
         raise AlreadyExists(f"There is a provider '{name}' already.") from None

@@ -16,6 +16,7 @@ providers = Table(
     Column("kind", Text),
     Column("config", JSONB),
     Column("secrets", LargeBinary),
+    Column("tenant_id", Uuid),
     Column("is_default", Boolean),
     Column("created_at", TIME),
 )
@@ -28,6 +29,7 @@ plans = Table(
     Column("max_file_size_bytes", BigInteger),
     Column("requests_per_s", Integer),
     Column("parallel_uploads", Integer),
+    Column("own_providers", Boolean),
 )
 tenants = Table(
     "tenants",
@@ -48,6 +50,13 @@ tenants = Table(
     Column("schema_revision", Text),
     Column("created_at", TIME),
     Column("updated_at", TIME),
+)
+tenant_providers = Table(
+    "tenant_providers",
+    metadata,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("provider_id", Uuid, primary_key=True),
+    Column("created_at", TIME),
 )
 domains = Table(
     "domains",

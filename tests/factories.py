@@ -220,7 +220,8 @@ class World:
         world = cls(database, files_dir, **changes)
         migrate_platform(world.settings)
         files_dir.mkdir(parents=True, exist_ok=True)
-        tenants.add_provider(world.runtime.databases, name="local", kind="filesystem", config={"root": str(files_dir)}, default=True)
+        config = {"root": str(files_dir)}
+        tenants.add_provider(world.runtime.databases, world.runtime.keys, name="local", kind="filesystem", config=config, default=True)
         return world
 
     def again(self, **changes: Any) -> World:

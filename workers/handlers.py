@@ -34,7 +34,8 @@ def _check(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:
 
 
 def _purge(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:
-    checks.purge(runtime, tenant, UUID(ids["bucket_id"]), [UUID(each) for each in ids["version_ids"]])
+    versions = [UUID(each) for each in ids["version_ids"]]
+    checks.purge(runtime, tenant, UUID(ids["provider_id"]), UUID(ids["bucket_id"]), versions)
 
 
 def _sweep(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:

@@ -82,9 +82,12 @@ CREATE TABLE versions (
     id uuid PRIMARY KEY,
     file_id uuid NOT NULL REFERENCES files ON DELETE CASCADE,
     bucket_id uuid NOT NULL REFERENCES buckets,
+    provider_id uuid NOT NULL,
+    provider_tag text NOT NULL DEFAULT '',
     size_bytes bigint NOT NULL CHECK (size_bytes >= 0),
     content_type text NOT NULL,
     detected_type text NOT NULL,
+    etag text NOT NULL,
     fingerprint text,
     blake3 text,
     sha256 text,
@@ -94,6 +97,7 @@ CREATE TABLE versions (
     signatures_at timestamptz,
     scanned_bytes bigint,
     reason text,
+    claims jsonb NOT NULL DEFAULT '{}',
     created_by uuid,
     created_at timestamptz NOT NULL DEFAULT now(),
     checked_at timestamptz
@@ -101,23 +105,65 @@ CREATE TABLE versions (
 CREATE INDEX versions_file ON versions (file_id, created_at DESC);
 CREATE INDEX versions_bucket ON versions (bucket_id, id);
 CREATE INDEX versions_attention ON versions (created_at DESC) WHERE status IN ('quarantined', 'rejected') OR verdict = 'unscanned';
+CREATE INDEX versions_fingerprint ON versions (fingerprint);
+CREATE INDEX versions_provider ON versions (provider_id, id);
 CREATE INDEX versions_pending ON versions (created_at) WHERE status = 'pending';
 
--- An upload under way: it reserves quota, and names the version whose bytes are to be swept if it never completes.
+-- An upload: it reserves quota, and names the version whose bytes are to be swept if it never completes. One that takes
+-- several requests stays for a while after its end, so that a client whose answer was lost can ask how it went.
 CREATE TABLE uploads (
     id uuid PRIMARY KEY,
+    kind text NOT NULL CHECK (kind IN ('stream', 'tus', 'direct', 'import')),
+    state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'complete', 'failed')),
     bucket_id uuid NOT NULL REFERENCES buckets,
     path text COLLATE "C" NOT NULL,
     version_id uuid NOT NULL,
+    provider_id uuid NOT NULL,
+    session text NOT NULL DEFAULT '',
+    size_bytes bigint CHECK (size_bytes >= 0),
+    offset_bytes bigint NOT NULL DEFAULT 0 CHECK (offset_bytes >= 0),
+    tail_bytes bigint NOT NULL DEFAULT 0 CHECK (tail_bytes >= 0),
+    part_size_bytes bigint,
     reserved_bytes bigint NOT NULL CHECK (reserved_bytes >= 0),
     reserved_files integer NOT NULL CHECK (reserved_files IN (0, 1)),
     content_type text NOT NULL,
+    detected_type text,
+    request jsonb NOT NULL DEFAULT '{}',
+    concat text CHECK (concat IN ('partial', 'final')),
+    source_url bytea,
+    lock_id uuid,
+    locked_until timestamptz,
+    lock_wanted boolean NOT NULL DEFAULT false,
+    file_id uuid,
+    reason text,
     created_by uuid,
+    api_key_id uuid,
     created_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz NOT NULL
 );
 CREATE INDEX uploads_expiry ON uploads (expires_at);
 CREATE INDEX uploads_version ON uploads (version_id);
+CREATE INDEX uploads_bucket ON uploads (bucket_id);
+
+-- What has arrived of an upload that takes several requests. blocks: BLAKE3 digests of the blocks that end in it.
+CREATE TABLE parts (
+    upload_id uuid NOT NULL REFERENCES uploads ON DELETE CASCADE,
+    number integer NOT NULL CHECK (number > 0),
+    offset_bytes bigint NOT NULL,
+    size_bytes bigint NOT NULL,
+    tag text NOT NULL DEFAULT '',
+    blocks bytea NOT NULL DEFAULT '',
+    PRIMARY KEY (upload_id, number)
+);
+
+-- The BLAKE3 of each 4 MiB of a version that has more than one block; of one with a single block it is the version's blake3.
+CREATE TABLE blocks (
+    version_id uuid NOT NULL REFERENCES versions ON DELETE CASCADE,
+    number integer NOT NULL,
+    digest bytea NOT NULL,
+    PRIMARY KEY (version_id, number)
+);
+CREATE INDEX blocks_digest ON blocks (digest);
 
 -- Exact totals, changed in the transaction that changes the files; the quota is enforced on this row.
 CREATE TABLE counters (

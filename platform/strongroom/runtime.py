@@ -22,6 +22,7 @@ from strongroom.storage.bound import TenantStorage
 from strongroom.storage.providers import make_provider
 from tenants import repository
 from tenants.models import Tenant
+from tenants.provider_secrets import open_secrets
 from tenants.registry import Registry
 
 PROVIDER_LIFETIME_S = 30.0
@@ -84,9 +85,14 @@ class Runtime:
         for job_id, delay_s in pairs:
             self.announcer.announce(cell, str(job_id), delay_s)
 
-    def storage(self, tenant: Tenant) -> TenantStorage:
-        """Return the tenant's provider, seen through its prefix."""
-        return TenantStorage(self._provider(tenant.provider_id), tenant.prefix)
+    def storage(self, tenant: Tenant, provider_id: UUID | None = None) -> TenantStorage:
+        """Return a provider seen through the tenant's prefix: the one its new files go to, or the one that a version names."""
+        return TenantStorage(self._provider(provider_id or tenant.provider_id), tenant.prefix)
+
+    def provider_ids(self, tenant: Tenant) -> list[UUID]:
+        """Return every provider at which bytes of the tenant may lie."""
+        with self.databases.control() as connection:
+            return repository.provider_ids(connection, tenant.id)
 
     def _provider(self, provider_id: UUID) -> Provider:
         with self._lock:
@@ -95,7 +101,7 @@ class Runtime:
             return entry[1]
         with self.databases.control() as connection:
             info = repository.get_provider(connection, provider_id=provider_id)
-        provider = make_provider(info.kind, info.config)
+        provider = make_provider(info.kind, info.config, open_secrets(self.keys, info))
         with self._lock:
             self._providers[provider_id] = (time.monotonic() + PROVIDER_LIFETIME_S, provider)
         return provider

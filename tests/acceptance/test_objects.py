@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from tests.acceptance.client import Client, assert_problem
 from tests.acceptance.content import MIB, TEXT, Noise, digest_of_stream, noise, png, sha256
@@ -57,6 +58,16 @@ def test_expect_100_continue_is_answered(owner: Client, tenant: Tenant, tmp_path
     assert "HTTP/1.1 100" in done.stderr
     assert json.loads(done.stdout)["size_bytes"] == 5
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 4 * MIB - 1, 4 * MIB, 4 * MIB + 1, 9 * MIB])
+def test_every_size_comes_back_as_it_was_in_chunks(owner: Client, size: int) -> None:
+    data = noise(size, 3)
+    pieces = (data[start : start + 10_000] for start in range(0, size, 10_000))
+    file = owner.upload("media", f"chunks/{size}", pieces)
+    assert (file["size_bytes"], file["blake3"]) == (size, blake3(data).hexdigest())
+    assert owner.download("media", f"chunks/{size}").content == data
+    assert owner.quota()["reserved_bytes"] == 0
 
 
 @pytest.mark.parametrize("size", [0, 1, 65535, 65536, 65537, 4 * MIB - 1, 4 * MIB, 4 * MIB + 1, 9 * MIB])

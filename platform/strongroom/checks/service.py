@@ -73,7 +73,7 @@ def _inspect(runtime: Runtime, tenant: Tenant, file: File) -> Inspection:
     settings = runtime.settings
     limits = ScanLimits(spool_dir=Path(settings.scan_spool_dir) if settings.scan_spool_dir else None)
     try:
-        reader = runtime.storage(tenant).open(file.bucket_id, file.version_id)
+        reader = runtime.storage(tenant, file.provider_id).open(file.bucket_id, file.version_id)
     except NotFound:
         raise StorageUnavailable("The bytes are not at the provider.") from None
     try:
@@ -107,11 +107,11 @@ def _clamd(address: str) -> Scanner:
     return ClamdScanner(address)
 
 
-def purge(runtime: Runtime, tenant: Tenant, bucket_id: UUID, version_ids: Sequence[UUID]) -> None:
-    """Remove the bytes of versions that have no row any more. Those that have one are left alone."""
+def purge(runtime: Runtime, tenant: Tenant, provider_id: UUID, bucket_id: UUID, version_ids: Sequence[UUID]) -> None:
+    """Remove the bytes of versions that have no row any more at this provider. Those that have one are left alone."""
     with runtime.tenant(tenant) as connection:
-        living = repository.existing_versions(connection, version_ids)
-    runtime.storage(tenant).delete((bucket_id, version_id) for version_id in version_ids if version_id not in living)
+        living = repository.existing_versions(connection, version_ids, provider_id)
+    runtime.storage(tenant, provider_id).delete((bucket_id, version_id) for version_id in version_ids if version_id not in living)
 
 
 def empty_trash(runtime: Runtime, tenant: Tenant) -> int:
@@ -137,41 +137,41 @@ class Reconciliation:
 
 def reconcile(runtime: Runtime, tenant: Tenant) -> Reconciliation:
     """Compare what lies at the provider with the rows, in both directions, with a grace time for what is under way."""
-    orphans = _remove_orphans(runtime, tenant)
+    orphans = sum(_remove_orphans(runtime, tenant, provider_id) for provider_id in runtime.provider_ids(tenant))
     missing = _find_missing(runtime, tenant)
     for version_id in missing:
         log.error("a version has no bytes", extra={"tenant_id": str(tenant.id), "version_id": str(version_id)})
     return Reconciliation(orphans, tuple(missing))
 
 
-def _remove_orphans(runtime: Runtime, tenant: Tenant) -> int:
-    storage, total = runtime.storage(tenant), 0
+def _remove_orphans(runtime: Runtime, tenant: Tenant, provider_id: UUID) -> int:
+    storage, total = runtime.storage(tenant, provider_id), 0
     before = datetime.now(UTC) - timedelta(seconds=runtime.settings.reconcile_grace_s)
     batch: list[tuple[UUID, UUID]] = []
     for bucket_id, version_id, meta in storage.list():
         if meta.modified_at < before:
             batch.append((bucket_id, version_id))
         if len(batch) == BATCH:
-            total += _remove_unknown(runtime, tenant, batch)
+            total += _remove_unknown(runtime, tenant, provider_id, batch)
             batch = []
-    return total + _remove_unknown(runtime, tenant, batch)
+    return total + _remove_unknown(runtime, tenant, provider_id, batch)
 
 
-def _remove_unknown(runtime: Runtime, tenant: Tenant, batch: Sequence[tuple[UUID, UUID]]) -> int:
+def _remove_unknown(runtime: Runtime, tenant: Tenant, provider_id: UUID, batch: Sequence[tuple[UUID, UUID]]) -> int:
     with runtime.tenant(tenant) as connection:
         under_way = uploads.versions_under_way(connection)  # first: one that completes in between is then among the versions
-        known = under_way | repository.existing_versions(connection, [version_id for _, version_id in batch])
+        known = under_way | repository.existing_versions(connection, [version_id for _, version_id in batch], provider_id)
     unknown = [(bucket_id, version_id) for bucket_id, version_id in batch if version_id not in known]
-    runtime.storage(tenant).delete(unknown)
+    runtime.storage(tenant, provider_id).delete(unknown)
     return len(unknown)
 
 
 def _find_missing(runtime: Runtime, tenant: Tenant) -> list[UUID]:
-    storage, missing, after = runtime.storage(tenant), [], None
+    missing, after = [], None
     while True:
         with runtime.tenant(tenant) as connection:
             rows = repository.versions_after(connection, after, BATCH)
-        missing += [row.id for row in rows if not _has_bytes(storage, row)]
+        missing += [row.id for row in rows if not _has_bytes(runtime.storage(tenant, row.provider_id), row)]
         if len(rows) < BATCH:
             return _still_there(runtime, tenant, missing)
         after = rows[-1].id

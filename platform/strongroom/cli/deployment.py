@@ -142,7 +142,8 @@ def _new_credentials() -> dict[str, Any]:
 def _first_contents(runtime: Runtime, credentials: dict[str, Any], files_dir: Path) -> None:
     """Make what a first start makes; takes up again where an earlier first start was cut off."""
     if not any(each.name == DEFAULT_PROVIDER for each in list_providers(runtime)):
-        tenants.add_provider(runtime.databases, name=DEFAULT_PROVIDER, kind="filesystem", config={"root": str(files_dir)}, default=True)
+        config = {"root": str(files_dir)}
+        tenants.add_provider(runtime.databases, runtime.keys, name=DEFAULT_PROVIDER, kind="filesystem", config=config, default=True)
     operator = credentials["operator"]
     if not any(each.email == operator["email"] for each in operators.list_operators(runtime.databases)):
         operators.create_operator(runtime.databases, email=operator["email"], password=operator["password"], name="Operator")

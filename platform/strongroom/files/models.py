@@ -41,7 +41,10 @@ class Scan:
 
 @dataclass(frozen=True)
 class File:
-    """A file together with one of its versions, usually the current one."""
+    """A file together with one of its versions, usually the current one.
+
+    `etag`: the strong entity tag of the bytes (RFC 9110, 8.8.3), without its quotes; a version keeps its own for ever.
+    """
 
     id: UUID
     bucket: str
@@ -56,6 +59,8 @@ class File:
     status: Status
     scan: Scan
     version_id: UUID
+    provider_id: UUID
+    etag: str
     metadata: dict[str, Any]
     created_by: UUID | None
     uploaded_by: UUID | None
@@ -65,10 +70,14 @@ class File:
     purge_at: datetime | None
     version_created_at: datetime
 
-    @property
-    def etag(self) -> str:
-        """The strong entity tag of the bytes (RFC 9110, 8.8.3), without its quotes."""
-        return self.fingerprint or self.version_id.hex
+
+@dataclass(frozen=True)
+class Gone:
+    """A version whose row is gone, and where its bytes still lie."""
+
+    version_id: UUID
+    size_bytes: int
+    provider_id: UUID
 
 
 @dataclass(frozen=True)

@@ -7,22 +7,48 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, case, delete, func, insert, literal, or_, select, text, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    LargeBinary,
+    Row,
+    Select,
+    Uuid,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from strongroom.buckets.tables import buckets
 from strongroom.errors import NotFound
-from strongroom.files.models import File, Scan, Status, Verdict
-from strongroom.files.tables import files, versions
+from strongroom.files.models import File, Gone, Scan, Status, Verdict
+from strongroom.files.tables import blocks, files, versions
 
 _COLUMNS = (
     files.c.id, files.c.bucket_id, files.c.path, files.c.metadata, files.c.created_by, files.c.created_at, files.c.updated_at,
     files.c.deleted_at, files.c.purge_at, buckets.c.name.label("bucket"), versions.c.id.label("version_id"), versions.c.size_bytes,
+    versions.c.provider_id, versions.c.etag,
     versions.c.content_type, versions.c.detected_type, versions.c.fingerprint, versions.c.blake3, versions.c.sha256, versions.c.status,
     versions.c.verdict, versions.c.engine, versions.c.signatures_at, versions.c.scanned_bytes, versions.c.reason,
     versions.c.created_by.label("uploaded_by"), versions.c.created_at.label("version_created_at"),
 )  # fmt: skip
 _SCAN = ("verdict", "engine", "signatures_at", "scanned_bytes", "reason")
+
+
+_INSERT_BLOCKS = text("""
+INSERT INTO blocks (version_id, number, digest)
+SELECT :version_id, number, substr(:digests, number * 32 + 1, 32) FROM generate_series(0, length(:digests) / 32 - 1) AS number
+ON CONFLICT DO NOTHING
+""").bindparams(bindparam("version_id", type_=Uuid), bindparam("digests", type_=LargeBinary))
 
 
 def _current() -> Select[Any]:
@@ -233,9 +259,22 @@ def insert_version(connection: Connection, **values: Any) -> None:
     connection.execute(insert(versions).values(**values))
 
 
-def delete_version(connection: Connection, version_id: UUID) -> int:
-    """Remove a version's row; return the size of its bytes, which the caller has purged by a job."""
-    return int(connection.execute(delete(versions).where(versions.c.id == version_id).returning(versions.c.size_bytes)).scalar() or 0)
+def insert_blocks(connection: Connection, version_id: UUID, digests: bytes) -> None:
+    """Write down the 32-byte digests of a version's blocks, in order. Idempotent."""
+    connection.execute(_INSERT_BLOCKS, {"version_id": version_id, "digests": digests})
+
+
+def list_blocks(connection: Connection, version_id: UUID, after: int, limit: int) -> list[bytes]:
+    """Return the digests of a version's blocks from number `after` on (the first is 0)."""
+    query = select(blocks.c.digest).where(blocks.c.version_id == version_id, blocks.c.number >= after)
+    return list(connection.execute(query.order_by(blocks.c.number).limit(limit)).scalars())
+
+
+def delete_version(connection: Connection, version_id: UUID) -> Gone | None:
+    """Remove a version's row; return what its bytes are, which the caller has purged by a job."""
+    query = delete(versions).where(versions.c.id == version_id)
+    row = connection.execute(query.returning(versions.c.id, versions.c.size_bytes, versions.c.provider_id)).first()
+    return Gone(row.id, row.size_bytes, row.provider_id) if row else None
 
 
 def set_verdict(connection: Connection, version_id: UUID, **values: Any) -> bool:
@@ -260,19 +299,22 @@ def due_for_purge(connection: Connection, limit: int) -> list[tuple[UUID, UUID]]
     return [(row.id, row.bucket_id) for row in connection.execute(query.with_for_update(skip_locked=True))]
 
 
-def delete_file(connection: Connection, file_id: UUID) -> list[tuple[UUID, int]]:
-    """Remove a file with all its versions; return (version id, size) of each, whose bytes the caller has purged by a job."""
-    gone = connection.execute(delete(versions).where(versions.c.file_id == file_id).returning(versions.c.id, versions.c.size_bytes)).all()
+def delete_file(connection: Connection, file_id: UUID) -> list[Gone]:
+    """Remove a file with all its versions; return what their bytes are, which the caller has purged by a job."""
+    query = delete(versions).where(versions.c.file_id == file_id)
+    gone = connection.execute(query.returning(versions.c.id, versions.c.size_bytes, versions.c.provider_id)).all()
     connection.execute(delete(files).where(files.c.id == file_id))
-    return [(row.id, row.size_bytes) for row in gone]
+    return [Gone(row.id, row.size_bytes, row.provider_id) for row in gone]
 
 
-def existing_versions(connection: Connection, version_ids: Sequence[UUID]) -> set[UUID]:
-    """Return which of these versions have a row."""
-    return set(connection.execute(select(versions.c.id).where(versions.c.id.in_(version_ids))).scalars())
+def existing_versions(connection: Connection, version_ids: Sequence[UUID], provider_id: UUID | None = None) -> set[UUID]:
+    """Return which of these versions have a row that says their bytes are at this provider, or at any."""
+    query = select(versions.c.id).where(versions.c.id.in_(version_ids))
+    return set(connection.execute(query if provider_id is None else query.where(versions.c.provider_id == provider_id)).scalars())
 
 
 def versions_after(connection: Connection, after: UUID | None, limit: int) -> list[Row[Any]]:
-    """Walk all versions by id: id, bucket id, size, creation."""
-    query = select(versions.c.id, versions.c.bucket_id, versions.c.size_bytes, versions.c.created_at).order_by(versions.c.id).limit(limit)
+    """Walk all versions by id: id, bucket id, provider id, size, creation."""
+    columns = (versions.c.id, versions.c.bucket_id, versions.c.provider_id, versions.c.size_bytes, versions.c.created_at)
+    query = select(*columns).order_by(versions.c.id).limit(limit)
     return list(connection.execute(query if after is None else query.where(versions.c.id > after)))

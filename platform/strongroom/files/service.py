@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -163,10 +163,17 @@ def purge_from_trash(runtime: Runtime, tenant: Tenant, file_id: UUID) -> None:
 def remove(connection: Connection, file_id: UUID, bucket_id: UUID) -> None:
     """Remove a file's rows and have its bytes purged by a job: row first, bytes second."""
     gone = repository.delete_file(connection, file_id)
-    emit(connection, "file.purged", file_id, {"version_ids": [str(version_id) for version_id, _ in gone]})
-    buckets.count(connection, bucket_id, bytes_change=-sum(size for _, size in gone), files_change=-1)
-    enqueue(connection, PURGE, {"bucket_id": str(bucket_id), "version_ids": [str(version_id) for version_id, _ in gone]})
+    emit(connection, "file.purged", file_id, {"version_ids": [str(each.version_id) for each in gone]})
+    buckets.count(connection, bucket_id, bytes_change=-sum(each.size_bytes for each in gone), files_change=-1)
+    for provider_id in {each.provider_id for each in gone}:
+        enqueue_purge(connection, provider_id, bucket_id, [each.version_id for each in gone if each.provider_id == provider_id])
     enqueue(connection, ROLL_UP, {}, dedupe_key="all")  # what is stored has changed
+
+
+def enqueue_purge(connection: Connection, provider_id: UUID, bucket_id: UUID, version_ids: Sequence[UUID]) -> None:
+    """Have the bytes of versions removed that have no row any more, or never will have one."""
+    ids = {"provider_id": str(provider_id), "bucket_id": str(bucket_id), "version_ids": [str(each) for each in version_ids]}
+    enqueue(connection, PURGE, ids)
 
 
 def update_file(
@@ -256,7 +263,7 @@ def open_for_download(
         if version_id is not None:
             file = repository.get_version(connection, file_id, version_id)
         check_downloadable(file, principal, serve_unscanned=buckets.get_bucket(connection, file.bucket).serve_unscanned)
-    return file, runtime.storage(tenant).open(file.bucket_id, file.version_id)
+    return file, runtime.storage(tenant, file.provider_id).open(file.bucket_id, file.version_id)
 
 
 def check_downloadable(file: File, principal: Principal, *, serve_unscanned: bool) -> None:

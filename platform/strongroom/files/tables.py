@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Table, Text, Uuid
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 from strongroom.db.tables import TIME, tenant_metadata
@@ -27,9 +27,12 @@ versions = Table(
     Column("id", Uuid, primary_key=True),
     Column("file_id", Uuid),
     Column("bucket_id", Uuid),
+    Column("provider_id", Uuid),
+    Column("provider_tag", Text),
     Column("size_bytes", BigInteger),
     Column("content_type", Text),
     Column("detected_type", Text),
+    Column("etag", Text),
     Column("fingerprint", Text),
     Column("blake3", Text),
     Column("sha256", Text),
@@ -39,7 +42,15 @@ versions = Table(
     Column("signatures_at", TIME),
     Column("scanned_bytes", BigInteger),
     Column("reason", Text),
+    Column("claims", JSONB),
     Column("created_by", Uuid),
     Column("created_at", TIME),
     Column("checked_at", TIME),
+)
+blocks = Table(
+    "blocks",
+    tenant_metadata,
+    Column("version_id", Uuid, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("digest", LargeBinary),
 )

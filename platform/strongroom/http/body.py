@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from flask import Flask, Response, request
+from gunicorn.http.errors import ChunkMissingTerminator, ParseException
 
 from strongroom.errors import BadRequest, IncompleteBody, LengthRequired, RequestTimeout
 from strongroom.http.connections import connections
@@ -19,13 +20,13 @@ STALLED = frozenset({errno.EAGAIN, errno.ETIMEDOUT})
 
 
 class RequestBody:
-    """The body of the current request, read in pieces of exactly the size asked for."""
+    """The body of the current request, read in pieces of exactly the size asked for; of a chunked one the last is smaller."""
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    def __init__(self, stream: Any, *, is_chunked: bool = False) -> None:
+        self._stream, self._is_chunked = stream, is_chunked
 
     def read(self, size: int) -> bytes:
-        """Return exactly `size` bytes.
+        """Return exactly `size` bytes; of a chunked body fewer at its end, told by its last chunk (RFC 9112, 7.1).
 
         Raises:
             IncompleteBody: the sender went away.
@@ -38,6 +39,8 @@ class RequestBody:
         while missing:
             data = self._read(missing)
             if not data:
+                if self._is_chunked:
+                    break
                 raise IncompleteBody
             pieces.append(data)
             missing -= len(data)
@@ -50,6 +53,10 @@ class RequestBody:
             if isinstance(error, TimeoutError) or error.errno in STALLED:
                 raise RequestTimeout from None
             raise IncompleteBody from None
+        except ChunkMissingTerminator:
+            raise IncompleteBody from None
+        except ParseException:
+            raise BadRequest("The chunks of the body are not what RFC 9112 says.") from None
         return data
 
 
@@ -80,15 +87,22 @@ def _is_unread(stream: Any) -> bool:
     return reader is not None and getattr(reader, "length", 1) > 0
 
 
-def body_length() -> int:
-    """Return the size that the client announced, in bytes.
+def is_chunked() -> bool:
+    """Tell whether the body comes in chunks, so that nobody knows its size yet."""
+    return "chunked" in request.headers.get("Transfer-Encoding", "").lower()
+
+
+def body_length() -> int | None:
+    """Return the size that the client announced, in bytes; None for a chunked body.
 
     Raises:
-        LengthRequired: it announced none (chunked transfer included).
+        LengthRequired: it announced none, and sends no chunks either.
         BadRequest: it is no number.
     """
+    if is_chunked():
+        return None
     header = request.headers.get("Content-Length")
-    if request.headers.get("Transfer-Encoding") or header is None:
+    if header is None:
         raise LengthRequired
     if not (header.isascii() and header.isdigit()):
         raise BadRequest("Content-Length is not a number.")
@@ -101,4 +115,4 @@ def request_body() -> RequestBody:
     It may take as long as it takes, as long as it does not fall silent: the deadline for small bodies is lifted.
     """
     connections.lift(request.environ.get("gunicorn.socket"))
-    return RequestBody(request.environ["wsgi.input"])
+    return RequestBody(request.environ["wsgi.input"], is_chunked=is_chunked())

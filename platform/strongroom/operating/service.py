@@ -23,6 +23,7 @@ from strongroom.users import service as users
 from tenants import repository
 from tenants import service as tenants
 from tenants.models import ProviderInfo, Tenant, TenantStatus
+from tenants.provider_secrets import open_secrets
 from tenants.tables import usage_daily
 
 DELETE_TENANT = "tenant.delete"
@@ -153,7 +154,8 @@ def remove_tenant_data(runtime: Runtime, tenant_id: UUID) -> None:
     with runtime.databases.control() as connection:
         tenant = repository.get_tenant(connection, tenant_id)
     tenants.drop_schema(runtime.databases, tenant)
-    runtime.storage(tenant).delete_all()
+    for provider_id in runtime.provider_ids(tenant):
+        runtime.storage(tenant, provider_id).delete_all()
     tenants.finish_deletion(runtime.databases, tenant_id)
     runtime.registry.forget()
 
@@ -204,13 +206,16 @@ def list_providers(runtime: Runtime) -> list[ProviderInfo]:
         return repository.list_providers(connection)
 
 
-def add_provider(runtime: Runtime, operator: str, *, name: str, kind: str, config: dict[str, Any], default: bool = False) -> ProviderInfo:
+def add_provider(
+    runtime: Runtime, operator: str, *, name: str, kind: str, config: dict[str, Any], secrets: Mapping[str, Any] | None = None,
+    default: bool = False,
+) -> ProviderInfo:  # fmt: skip
     """Add a provider after having seen that it works.
 
     Raises:
         UnknownProviderKind, ValidationFailed, StorageUnavailable, AlreadyExists
     """
-    info = tenants.add_provider(runtime.databases, name=name, kind=kind, config=config, default=default)
+    info = tenants.add_provider(runtime.databases, runtime.keys, name=name, kind=kind, config=config, secrets=secrets, default=default)
     operators.record(runtime.databases, operator, "provider.add", name, {"kind": kind})
     return info
 
@@ -235,7 +240,7 @@ def try_provider(runtime: Runtime, name: str) -> list[Step]:
     with runtime.databases.control() as connection:
         info = repository.get_provider(connection, name=name)
     try:
-        provider = make_provider(info.kind, info.config)
+        provider = make_provider(info.kind, info.config, open_secrets(runtime.keys, info))
     except DomainError as error:
         return [Step("open", ok=False, detail=error.detail)]
     return [Step(each, ok=not problem, detail=problem) for each, problem in probe(provider)]

@@ -2,12 +2,131 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from strongroom.errors import NotFound
-from strongroom.storage.base import ObjectMeta, Provider, Reader, Writer
+from strongroom.storage.base import (
+    CannotCompose,
+    Multipart,
+    ObjectMeta,
+    Part,
+    PartLimits,
+    Provider,
+    Reader,
+    RegionWriter,
+    ServerSideCopy,
+    SignedRequest,
+    Slice,
+    Writer,
+)
 from strongroom.storage.keys import PREFIX_PATTERN, object_key
+
+TAIL = ".tail"
+TAIL_PIECE_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a version's bytes: where it starts and how long it is."""
+
+    bucket_id: UUID
+    version_id: UUID
+    start: int
+    length: int
+
+
+class StoredObject:
+    """One object that is not complete yet, and cannot be exchanged for another: the key is inside.
+
+    Each method wants the capability that it is named for (`TenantStorage.can`).
+    """
+
+    def __init__(self, provider: Provider, key: str) -> None:
+        self._provider: Any = provider
+        self._key = key
+
+    @property
+    def part_limits(self) -> PartLimits:
+        """See `Multipart.part_limits`."""
+        limits: PartLimits = self._provider.part_limits
+        return limits
+
+    def begin_regions(self, size_bytes: int | None) -> None:
+        """See `Regions.begin_regions`."""
+        self._provider.begin_regions(self._key, size_bytes)
+
+    def region(self, offset: int) -> RegionWriter:
+        """See `Regions.region`."""
+        writer: RegionWriter = self._provider.region(self._key, offset)
+        return writer
+
+    def read_region(self, offset: int, length: int) -> bytes:
+        """See `Regions.read_region`."""
+        data: bytes = self._provider.read_region(self._key, offset, length)
+        return data
+
+    def finish_regions(self, size_bytes: int) -> ObjectMeta:
+        """See `Regions.finish_regions`."""
+        meta: ObjectMeta = self._provider.finish_regions(self._key, size_bytes)
+        return meta
+
+    def begin_multipart(self) -> str:
+        """See `Multipart.begin_multipart`."""
+        session: str = self._provider.begin_multipart(self._key)
+        return session
+
+    def put_part(self, session: str, number: int, data: bytes | bytearray | memoryview) -> Part:
+        """See `Multipart.put_part`."""
+        part: Part = self._provider.put_part(self._key, session, number, data)
+        return part
+
+    def assemble(self, session: str, parts: Sequence[Part]) -> ObjectMeta:
+        """See `Multipart.assemble`."""
+        meta: ObjectMeta = self._provider.assemble(self._key, session, parts)
+        return meta
+
+    def discard(self, session: str) -> None:
+        """See `Multipart.discard`."""
+        self._provider.discard(self._key, session)
+
+    def presign_part(self, session: str, number: int, size_bytes: int, lifetime_s: int) -> SignedRequest:
+        """See `Presigning.presign_part`."""
+        signed: SignedRequest = self._provider.presign_part(self._key, session, number, size_bytes, lifetime_s)
+        return signed
+
+    def list_parts(self, session: str) -> list[Part]:
+        """See `Presigning.list_parts`."""
+        parts: list[Part] = self._provider.list_parts(self._key, session)
+        return parts
+
+    def write_tail(self, data: bytes | bytearray | memoryview) -> None:
+        """Keep bytes that are too few for a part, durably, in an object beside; they replace what was kept before."""
+        writer = self._provider.writer(self._key + TAIL, len(data))
+        try:
+            writer.write(data)
+            writer.complete()
+        except BaseException:
+            writer.abort()
+            raise
+
+    def read_tail(self) -> bytes:
+        """Return what `write_tail` kept.
+
+        Raises:
+            NotFound
+        """
+        reader = self._provider.open(self._key + TAIL)
+        try:
+            return b"".join(iter(lambda: reader.read(TAIL_PIECE_BYTES), b""))
+        finally:
+            reader.close()
+
+    def drop_tail(self) -> None:
+        """Remove what `write_tail` kept. Idempotent."""
+        self._provider.delete([self._key + TAIL])
 
 
 class TenantStorage:
@@ -18,7 +137,26 @@ class TenantStorage:
             raise ValueError("not a tenant's prefix")
         self._provider, self._prefix = provider, prefix
 
-    def writer(self, bucket_id: UUID, version_id: UUID, size_bytes: int) -> Writer:
+    def can(self, capability: type[object]) -> bool:
+        """Tell whether the provider has a capability: `Regions`, `Multipart`, `Presigning`, `ServerSideCopy`, `LocalFiles`."""
+        return isinstance(self._provider, capability)
+
+    def object(self, bucket_id: UUID, version_id: UUID) -> StoredObject:
+        """Return what can be done with the bytes of one version while they are not complete."""
+        return StoredObject(self._provider, self._key(bucket_id, version_id))
+
+    def compose(self, bucket_id: UUID, version_id: UUID, pieces: Iterable[Piece]) -> ObjectMeta:
+        """Make a version's bytes of slices of other versions of this tenant; see `ServerSideCopy.compose`.
+
+        Raises:
+            CannotCompose: the provider cannot, or not these slices.
+        """
+        if not isinstance(self._provider, ServerSideCopy):
+            raise CannotCompose
+        slices = [Slice(self._key(piece.bucket_id, piece.version_id), piece.start, piece.length) for piece in pieces]
+        return self._provider.compose(self._key(bucket_id, version_id), slices)
+
+    def writer(self, bucket_id: UUID, version_id: UUID, size_bytes: int | None) -> Writer:
         """Begin the bytes of a version; see `Provider.writer`."""
         return self._provider.writer(self._key(bucket_id, version_id), size_bytes)
 
@@ -32,12 +170,14 @@ class TenantStorage:
 
     def delete(self, versions: Iterable[tuple[UUID, UUID]]) -> None:
         """Remove the bytes of (bucket id, version id) pairs. Idempotent."""
-        self._provider.delete(self._key(bucket_id, version_id) for bucket_id, version_id in versions)
+        keys = [self._key(bucket_id, version_id) for bucket_id, version_id in versions]
+        tails = [key + TAIL for key in keys] if self.can(Multipart) else []
+        self._provider.delete([*keys, *tails])
 
     def list(self) -> Iterator[tuple[UUID, UUID, ObjectMeta]]:
         """Walk everything of this tenant as (bucket id, version id, meta)."""
         for meta in self._provider.list(self._prefix):
-            bucket, _, version = meta.key.removeprefix(self._prefix).partition("/")
+            bucket, _, version = meta.key.removeprefix(self._prefix).removesuffix(TAIL).partition("/")
             try:
                 yield UUID(hex=bucket), UUID(hex=version), meta
             except ValueError:

@@ -12,15 +12,15 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
 from strongroom.errors import NotFound, StorageFull, StorageUnavailable
-from strongroom.storage.base import ObjectMeta, Reader, Writer
+from strongroom.storage.base import CannotCompose, ObjectMeta, Reader, RegionWriter, Slice, Writer
 from strongroom.storage.keys import KEY_PATTERN, PREFIX_PATTERN
 
 UNFINISHED = ".part"
@@ -54,7 +54,7 @@ class FilesystemWriter:
 
     def __init__(self, path: Path, key: str, size_bytes: int | None) -> None:
         self._path, self._key = path, key
-        self._unfinished = path.with_name(path.name + UNFINISHED)
+        self._unfinished = _unfinished(path)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         self._handle = os.open(self._unfinished, flags, 0o600)
         self._size_bytes = 0
@@ -100,6 +100,41 @@ class FilesystemWriter:
             self._unfinished.unlink()
 
 
+def _unfinished(path: Path) -> Path:
+    return path.with_name(path.name + UNFINISHED)
+
+
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _reading(path: Path) -> AbstractContextManager[int]:
+    return _opened(path, os.O_RDONLY)
+
+
+def _writing(path: Path) -> AbstractContextManager[int]:
+    return _opened(path, os.O_WRONLY)
+
+
+def _copy(source: int, target: int, piece: Slice) -> None:
+    """Append a slice by copy_file_range(2), which shares blocks where the file system can.
+
+    Raises:
+        CannotCompose: the source is shorter than the slice.
+    """
+    offset, left = piece.start, piece.length
+    while left:
+        copied = os.copy_file_range(source, target, left, offset_src=offset)
+        if not copied:
+            raise CannotCompose
+        offset, left = offset + copied, left - copied
+
+
 def _reserve(handle: int, size_bytes: int | None) -> None:
     if size_bytes:
         try:
@@ -109,8 +144,35 @@ def _reserve(handle: int, size_bytes: int | None) -> None:
                 raise
 
 
+class FilesystemRegion:
+    """Writes on in an unfinished file; the kernel lets go of its lock when the process dies. See `RegionWriter`."""
+
+    def __init__(self, handle: int, offset: int) -> None:
+        self._handle, self._offset = handle, offset
+
+    def write(self, data: bytes) -> None:
+        """Write the next bytes."""
+        view = memoryview(data)
+        with _translated():
+            while view:
+                written = os.pwrite(self._handle, view, self._offset)
+                self._offset += written
+                view = view[written:]
+
+    def sync(self) -> None:
+        """Make all that was written durable."""
+        with _translated():
+            os.fdatasync(self._handle)
+
+    def close(self) -> None:
+        """Let go."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+
 class FilesystemProvider:
-    """Objects as files below `root`; see `Provider`."""
+    """Objects as files below `root`; see `Provider`, `Regions`, `ServerSideCopy` and `LocalFiles`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root.resolve()
@@ -137,12 +199,84 @@ class FilesystemProvider:
             found = path.lstat()
         return ObjectMeta(key, found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
+    def begin_regions(self, key: str, size_bytes: int | None) -> None:
+        """Begin an unfinished, sparse file. A full disk is told at once, but no room is taken: an upload may lie for days."""
+        self._check_root()
+        path = self._path(key)
+        with _translated():
+            self._make_folder(path.parent)
+            if size_bytes and shutil.disk_usage(path.parent).free < size_bytes:
+                raise StorageFull
+            os.close(os.open(_unfinished(path), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+            _sync_folder(path.parent)
+
+    def region(self, key: str, offset: int) -> RegionWriter:
+        """Write on in the unfinished file from `offset`."""
+        self._check_root()
+        with _translated():
+            handle = os.open(_unfinished(self._path(key)), os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return FilesystemRegion(handle, offset)
+
+    def read_region(self, key: str, offset: int, length: int) -> bytes:
+        """Return bytes of the unfinished file."""
+        with _translated(), _reading(_unfinished(self._path(key))) as handle:
+            return os.pread(handle, length, offset)
+
+    def finish_regions(self, key: str, size_bytes: int) -> ObjectMeta:
+        """Cut the file off, make it durable and give it its name."""
+        path = self._path(key)
+        try:
+            handle = os.open(_unfinished(path), os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return self._finished(key, size_bytes)
+        with _translated():
+            try:
+                os.ftruncate(handle, size_bytes)
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            _unfinished(path).rename(path)
+            _sync_folder(path.parent)
+        return self.head(key)
+
+    def compose(self, key: str, pieces: Sequence[Slice]) -> ObjectMeta:
+        """Copy inside the kernel; a whole object costs no room at all: bytes never change, so a second name will do."""
+        if len(pieces) == 1 and pieces[0].start == 0 and self.head(pieces[0].key).size_bytes == pieces[0].length:
+            return self._link(pieces[0].key, key)
+        size_bytes = sum(piece.length for piece in pieces)
+        self.begin_regions(key, size_bytes)
+        with _translated(), _writing(_unfinished(self._path(key))) as target:
+            for piece in pieces:
+                with _reading(self._path(piece.key)) as source:
+                    _copy(source, target, piece)
+        return self.finish_regions(key, size_bytes)
+
+    def local_path(self, key: str) -> str:
+        """Return the key: files lie below the root under their keys."""
+        return self._path(key).relative_to(self._root).as_posix()
+
+    def _link(self, source: str, key: str) -> ObjectMeta:
+        path = self._path(key)
+        with _translated():
+            self._make_folder(path.parent)
+            with suppress(FileExistsError):
+                os.link(self._path(source), path, follow_symlinks=False)
+            _sync_folder(path.parent)
+        return self.head(key)
+
+    def _finished(self, key: str, size_bytes: int) -> ObjectMeta:
+        """An earlier call went through, or there is nothing to finish."""
+        meta = self.head(key)
+        if meta.size_bytes != size_bytes:
+            raise NotFound
+        return meta
+
     def delete(self, keys: Iterable[str]) -> None:
         """Unlink files, finished or not."""
         self._check_root()
         for key in keys:
             path = self._path(key)
-            for each in (path, path.with_name(path.name + UNFINISHED)):
+            for each in (path, _unfinished(path)):
                 with _translated(), suppress(FileNotFoundError):
                     each.unlink()
 

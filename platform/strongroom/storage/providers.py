@@ -11,17 +11,17 @@ from strongroom.storage.base import Provider
 from strongroom.storage.filesystem import FilesystemProvider
 
 
-def _filesystem(config: Mapping[str, Any]) -> Provider:
+def _filesystem(config: Mapping[str, Any], _secrets: Mapping[str, Any]) -> Provider:
     root = config.get("root")
     if not isinstance(root, str) or not Path(root).is_absolute():
         raise ValidationFailed("A filesystem provider needs 'root', the absolute path of a folder.")
     return FilesystemProvider(Path(root))
 
 
-KINDS: dict[str, Callable[[Mapping[str, Any]], Provider]] = {"filesystem": _filesystem}
+KINDS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Provider]] = {"filesystem": _filesystem}
 
 
-def make_provider(kind: str, config: Mapping[str, Any]) -> Provider:
+def make_provider(kind: str, config: Mapping[str, Any], secrets: Mapping[str, Any] | None = None) -> Provider:
     """Return a provider of `kind`.
 
     Raises:
@@ -30,4 +30,4 @@ def make_provider(kind: str, config: Mapping[str, Any]) -> Provider:
     """
     if kind not in KINDS:
         raise UnknownProviderKind(f"There is no provider of kind '{kind}'; there are: {', '.join(sorted(KINDS))}.")
-    return KINDS[kind](config)
+    return KINDS[kind](config, secrets or {})

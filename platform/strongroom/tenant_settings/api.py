@@ -10,7 +10,7 @@ from marshmallow import Schema, fields, validate
 
 from strongroom.access import Role, Scope
 from strongroom.buckets import service as buckets
-from strongroom.errors import BodyTooLarge, NotFound
+from strongroom.errors import BodyTooLarge, LengthRequired, NotFound
 from strongroom.http.body import body_length, request_body, streaming
 from strongroom.http.context import current_tenant, runtime
 from strongroom.http.json import Blueprint
@@ -121,6 +121,8 @@ def get_logo() -> Response:
 def put_logo() -> dict[str, Any]:
     """Set the logo from the request's body: PNG, JPEG or WebP, at most 512 KiB."""
     size_bytes = body_length()
+    if size_bytes is None:
+        raise LengthRequired
     if size_bytes > MAX_LOGO_BYTES:
         raise BodyTooLarge(f"A logo has at most {MAX_LOGO_BYTES} bytes.")
     tenant = service.set_logo(runtime().databases, current_tenant().id, request_body().read(size_bytes))

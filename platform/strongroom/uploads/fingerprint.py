@@ -11,12 +11,18 @@ from blake3 import blake3
 BLOCK_BYTES = 4 * 1024 * 1024
 
 
+def fingerprint_of(blocks: bytes) -> str:
+    """Return the fingerprint (hex) of a file from the 32-byte digests of its blocks, concatenated."""
+    return blake3(blocks).hexdigest()
+
+
 @dataclass(frozen=True)
 class Digests:
-    """Hex digests of what streamed by. `fingerprint`: BLAKE3 over the 32-byte BLAKE3 digests of each 4 MiB block."""
+    """Hex digests of what streamed by. `fingerprint`: BLAKE3 over `blocks`, the 32-byte BLAKE3 digests of each 4 MiB block."""
 
     fingerprint: str
     blake3: str
+    blocks: bytes
     extra: dict[str, bytes]
 
 
@@ -24,7 +30,8 @@ class Fingerprinter:
     """Fed with pieces of any size; keeps one block's state, whatever the size of the file."""
 
     def __init__(self, extra: Iterable[str] = ()) -> None:
-        self._whole, self._outer, self._block = blake3(), blake3(), blake3()
+        self._whole, self._block = blake3(), blake3()
+        self._blocks = bytearray()
         self._in_block = 0
         self._extra = {name: hashlib.new(name) for name in extra}
 
@@ -46,8 +53,10 @@ class Fingerprinter:
         """Return all digests."""
         if self._in_block:
             self._end_block()
-        return Digests(self._outer.hexdigest(), self._whole.hexdigest(), {name: digest.digest() for name, digest in self._extra.items()})
+        blocks = bytes(self._blocks)
+        extra = {name: digest.digest() for name, digest in self._extra.items()}
+        return Digests(fingerprint_of(blocks), self._whole.hexdigest(), blocks, extra)
 
     def _end_block(self) -> None:
-        self._outer.update(self._block.digest())
+        self._blocks += self._block.digest()
         self._block, self._in_block = blake3(), 0

@@ -1,0 +1,163 @@
+"""The bytes of one upload on their way to the provider: looked at, hashed and written while they come, in fixed memory."""
+
+from __future__ import annotations
+
+import time
+from uuid import UUID
+
+from strongroom.buckets import repository as buckets
+from strongroom.errors import BadRequest, ChecksumMismatch, QuotaExceeded, StorageUnavailable
+from strongroom.runtime import Runtime
+from strongroom.scanning.families import NO_CLAIM
+from strongroom.uploads import repository
+from strongroom.uploads.fingerprint import Fingerprinter
+from strongroom.uploads.models import Body, Received, Upload
+from strongroom.uploads.rules import check_size, check_type
+from tenants.models import Tenant
+
+PIECE_BYTES = 256 * 1024
+SNIFF_BYTES = 64 * 1024
+LEASE_S = 180
+PROLONG_AFTER_S = 30
+GROW_BYTES = 16 * 1024 * 1024
+
+
+class Ingest:
+    """Takes the bytes of one upload, piece by piece, and makes them durable under its version's key.
+
+    Not safe to share between threads. Either `finish` or `abort` ends it.
+    """
+
+    def __init__(self, runtime: Runtime, tenant: Tenant, upload: Upload) -> None:
+        self._runtime, self._tenant, self._upload = runtime, tenant, upload
+        self._prints = Fingerprinter(upload.request.digests)
+        self._head = bytearray()
+        self._detected: str | None = None
+        self._size_bytes = 0
+        self._room = Room(runtime, tenant, upload)
+        self._writer = runtime.storage(tenant, upload.provider_id).writer(upload.bucket.id, upload.version_id, upload.size_bytes)
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            TypeMismatch, TypeNotAllowed: told after 64 KiB at the latest.
+            FileTooLarge, QuotaExceeded: of an upload of unknown size, as soon as it is known.
+            StorageFull, StorageUnavailable, DatabaseUnavailable
+        """
+        self._size_bytes += len(data)
+        self._room.need(self._size_bytes)
+        if self._detected is not None:
+            self._pass_on(data)
+            return
+        self._head += data
+        if len(self._head) >= SNIFF_BYTES:
+            self._look()
+
+    def finish(self) -> Received:
+        """Make everything durable.
+
+        Raises:
+            ChecksumMismatch: a digest that was announced does not hold.
+            BadRequest: there were fewer or more bytes than announced.
+        """
+        if self._upload.size_bytes not in {None, self._size_bytes}:
+            raise BadRequest(f"{self._upload.size_bytes} bytes were announced and {self._size_bytes} came.")
+        if self._detected is None:
+            self._look()
+        digests = self._prints.finish()
+        for name, expected in self._upload.request.digests.items():
+            if digests.extra[name] != expected:
+                raise ChecksumMismatch(f"The {name} of the bytes received is another than was announced.")
+        meta = self._writer.complete()
+        return Received(
+            meta.size_bytes, content_type_of(self._upload, self._detected or ""), self._detected or "", digests.fingerprint, digests.blake3,
+            digests.blocks, meta.tag,
+        )  # fmt: skip
+
+    def abort(self) -> None:
+        """Throw everything away. Never raises."""
+        self._writer.abort()
+
+    def _look(self) -> None:
+        self._detected = check_type(self._upload, bytes(self._head[:SNIFF_BYTES]))
+        self._pass_on(bytes(self._head))
+        self._head.clear()
+
+    def _pass_on(self, data: bytes) -> None:
+        if data:
+            self._prints.update(data)
+            self._writer.write(data)
+
+
+def content_type_of(upload: Upload, detected: str) -> str:
+    """Return the type under which a file is kept: as declared, or as detected when nothing was declared."""
+    return detected if upload.declared_type == NO_CLAIM and detected else upload.declared_type
+
+
+class Room:
+    """Keeps an upload alive while bytes come, and the room for them reserved before they are written."""
+
+    def __init__(self, runtime: Runtime, tenant: Tenant, upload: Upload) -> None:
+        self._runtime, self._tenant, self._upload = runtime, tenant, upload
+        self._reserved = upload.size_bytes or 0
+        self._prolonged = time.monotonic()
+
+    def need(self, size_bytes: int) -> None:
+        """See that there is room for the first `size_bytes` of the file.
+
+        Raises:
+            FileTooLarge, QuotaExceeded
+            BadRequest: more comes than was announced.
+            StorageUnavailable: the upload was swept.
+        """
+        if self._upload.size_bytes is None:
+            check_size(self._tenant, self._upload.bucket, size_bytes)
+        if size_bytes > self._reserved:
+            if self._upload.size_bytes is not None:
+                raise BadRequest(f"More than the announced {self._upload.size_bytes} bytes came.")
+            self._grow(size_bytes - self._reserved)
+        elif time.monotonic() - self._prolonged > PROLONG_AFTER_S:
+            self._prolong(0)
+
+    def _grow(self, needed: int) -> None:
+        """Reserve in large steps, and at the edge of the quota just what is needed."""
+        more = max(GROW_BYTES, needed)
+        try:
+            self._prolong(more)
+        except QuotaExceeded:
+            more = needed
+            self._prolong(more)
+        self._reserved += more
+
+    def _prolong(self, more_bytes: int) -> None:
+        prolong(self._runtime, self._tenant, self._upload.id, more_bytes)
+        self._prolonged = time.monotonic()
+
+
+def prolong(runtime: Runtime, tenant: Tenant, upload_id: UUID, more_bytes: int = 0) -> None:
+    """Keep an upload alive for a while, with more room reserved.
+
+    Raises:
+        QuotaExceeded
+        StorageUnavailable: the upload was swept.
+    """
+    with runtime.tenant(tenant) as connection:
+        if more_bytes and not buckets.reserve(connection, tenant.limits, size_bytes=more_bytes, files=0):
+            raise QuotaExceeded
+        if not repository.prolong(connection, upload_id, LEASE_S, more_bytes=more_bytes):
+            raise StorageUnavailable("The upload stood still for too long and was swept away. Send it again.")
+
+
+def pump(body: Body, ingest: Ingest, size_bytes: int | None) -> None:
+    """Pass a body on, of known or unknown size."""
+    left = size_bytes
+    first = True
+    while left is None or left > 0:
+        wanted = SNIFF_BYTES if first else PIECE_BYTES
+        data = body.read(wanted if left is None else min(wanted, left))
+        if not data:
+            return
+        ingest.write(data)
+        first = False
+        left = None if left is None else left - len(data)
