@@ -136,16 +136,26 @@ def test_doctor_tells_of_too_little_room(fragile: Deployment, small_disk: Path) 
 # The database
 
 
+def is_over(process: psutil.Process) -> bool:
+    """A process that has ended; its parent, which stands still, has not noticed yet."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 @contextlib.contextmanager
 def database_down(deployment: Deployment) -> Iterator[None]:
     """Have no connection answered: the postmaster stands still, and every session's process is ended."""
     postmaster = psutil.Process(deployment.pid("postgres"))
-    sessions = [each for each in postmaster.children() if "strongroom_app" in " ".join(each.cmdline())]
     postmaster.suspend()
+    wait_until(lambda: postmaster.status() == psutil.STATUS_STOPPED, 10, "the postmaster to stand still")
+    sessions = [each for each in postmaster.children() if "strongroom_app" in " ".join(each.cmdline())]
     try:
         for session in sessions:
             with contextlib.suppress(psutil.NoSuchProcess):
                 session.terminate()
+        wait_until(lambda: all(map(is_over, sessions)), 30, "the sessions to end")
         yield
     finally:
         postmaster.resume()
