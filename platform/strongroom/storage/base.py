@@ -56,8 +56,8 @@ class Writer(Protocol):
     A writer that is neither completed nor aborted leaves unfinished bytes that `Provider.delete` of its key removes.
     """
 
-    def write(self, data: bytes) -> None:
-        """Append bytes.
+    def write(self, data: bytes | memoryview) -> None:
+        """Append bytes; the caller may use their buffer again afterwards.
 
         Raises:
             StorageFull: there is no room left.
@@ -129,8 +129,8 @@ class Provider(Protocol):
 class RegionWriter(Protocol):
     """Writes on in an unfinished object."""
 
-    def write(self, data: bytes) -> None:
-        """Write the next bytes."""
+    def write(self, data: bytes | memoryview) -> None:
+        """Write the next bytes; the caller may use their buffer again afterwards."""
 
     def sync(self) -> None:
         """Make all that was written durable."""

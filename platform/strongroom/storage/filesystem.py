@@ -64,7 +64,7 @@ class FilesystemWriter:
             self.abort()
             raise
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Append bytes."""
         view = memoryview(data)
         with _translated():
@@ -150,7 +150,7 @@ class FilesystemRegion:
     def __init__(self, handle: int, offset: int) -> None:
         self._handle, self._offset = handle, offset
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Write the next bytes."""
         view = memoryview(data)
         with _translated():

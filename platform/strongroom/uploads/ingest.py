@@ -37,8 +37,8 @@ class Ingest:
         self._room = Room(runtime, tenant, upload)
         self._writer = runtime.storage(tenant, upload.provider_id).writer(upload.bucket.id, upload.version_id, upload.size_bytes)
 
-    def write(self, data: bytes) -> None:
-        """Take the next bytes.
+    def write(self, data: bytes | memoryview) -> None:
+        """Take the next bytes; the caller may use their buffer again afterwards.
 
         Raises:
             TypeMismatch, TypeNotAllowed: told after 64 KiB at the latest.
@@ -84,7 +84,7 @@ class Ingest:
         self._pass_on(bytes(self._head))
         self._head.clear()
 
-    def _pass_on(self, data: bytes) -> None:
+    def _pass_on(self, data: bytes | memoryview) -> None:
         if data:
             self._prints.update(data)
             self._writer.write(data)
@@ -150,14 +150,15 @@ def prolong(runtime: Runtime, tenant: Tenant, upload_id: UUID, more_bytes: int =
 
 
 def pump(body: Body, ingest: Ingest, size_bytes: int | None) -> None:
-    """Pass a body on, of known or unknown size."""
-    left = size_bytes
-    first = True
-    while left is None or left > 0:
-        wanted = SNIFF_BYTES if first else PIECE_BYTES
-        data = body.read(wanted if left is None else min(wanted, left))
-        if not data:
+    """Pass a body on, of known or unknown size; no more than what tells its type is read before that is known."""
+    if size_bytes == 0:
+        return
+    buffer = memoryview(bytearray(min(PIECE_BYTES, size_bytes or PIECE_BYTES)))
+    done = 0
+    while size_bytes is None or done < size_bytes:
+        wanted = SNIFF_BYTES - done if done < SNIFF_BYTES else PIECE_BYTES
+        count = body.readinto(buffer[: wanted if size_bytes is None else min(wanted, size_bytes - done)])
+        if not count:
             return
-        ingest.write(data)
-        first = False
-        left = None if left is None else left - len(data)
+        ingest.write(buffer[:count])
+        done += count

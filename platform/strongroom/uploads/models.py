@@ -40,6 +40,9 @@ class Body(Protocol):
             RequestTimeout: nothing came for too long.
         """
 
+    def readinto(self, view: memoryview) -> int:
+        """Read at least one byte into `view`; return how many came, 0 only at the end. Raises what `read` raises."""
+
 
 @dataclass(frozen=True)
 class UploadRequest:
