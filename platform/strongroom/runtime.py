@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -41,16 +41,59 @@ class Runtime:
         self._providers: dict[UUID, tuple[float, Provider]] = {}
         self._shares: WeakValueDictionary[UUID, threading.Semaphore] = WeakValueDictionary()
         self._lock = threading.Lock()
+        self._kept = threading.local()
 
     @contextmanager
     def tenant(self, tenant: Tenant) -> Iterator[Connection]:
-        """Open a transaction in a tenant's schema; jobs enqueued in it are announced after it has committed."""
-        with self._connection_share(tenant), self.databases.tenant(tenant.ref) as connection:
+        """Open a transaction in a tenant's schema, or go on in the one that this thread keeps open for it.
+
+        It commits on leaving, rolls back on an exception; jobs enqueued in it are announced after it has committed.
+        """
+        with self._take_kept(tenant) or self._transaction(tenant) as connection:
             announced = enqueued(connection)
             announced.clear()
             yield connection
             pairs = list(announced)
         self.announce(tenant.cell, pairs)
+
+    @contextmanager
+    def _transaction(self, tenant: Tenant) -> Iterator[Connection]:
+        with self._connection_share(tenant), self.databases.tenant(tenant.ref) as connection:
+            yield connection
+
+    def keep_open(self, tenant: Tenant) -> Connection:
+        """Open a transaction that this thread's next `tenant` goes on in, or that `let_go` ends: two for the price of one.
+
+        Only for what follows at once: a connection must not be held while anything travels.
+        """
+        self.let_go()
+        transaction = self._transaction(tenant)
+        connection = transaction.__enter__()
+        self._kept.transaction = (tenant.id, transaction, connection)
+        return connection
+
+    def let_go(self) -> None:
+        """End the transaction that this thread keeps open, if it does. Idempotent."""
+        kept = self._kept.__dict__.pop("transaction", None)
+        if kept is not None:
+            kept[1].__exit__(None, None, None)
+
+    @contextmanager
+    def _go_on(self, transaction: AbstractContextManager[Connection], connection: Connection) -> Iterator[Connection]:
+        try:
+            yield connection
+        except BaseException as error:
+            if not transaction.__exit__(type(error), error, error.__traceback__):
+                raise
+        else:
+            transaction.__exit__(None, None, None)
+
+    def _take_kept(self, tenant: Tenant) -> AbstractContextManager[Connection] | None:
+        kept = self._kept.__dict__.get("transaction")
+        if kept is None or kept[0] != tenant.id:
+            return None
+        del self._kept.transaction
+        return self._go_on(kept[1], kept[2])
 
     @contextmanager
     def cell(self, name: str) -> Iterator[Connection]:

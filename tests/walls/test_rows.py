@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
-from strongroom.db.engines import TenantRef, enter_tenant
+from strongroom.db.engines import TenantRef
 from strongroom.db.ids import new_id
 from strongroom.errors import DatabaseUnavailable, UnknownHost
 from strongroom.jobs.queue import enqueue
@@ -162,8 +162,8 @@ def test_enter_refuses_what_is_no_tenant(world: World) -> None:
         def role(self) -> str:
             return "strongroom_owner; --"
 
-    with world.runtime.databases.cell("default") as connection, pytest.raises(ValueError, match="not a tenant's role"):
-        enter_tenant(connection, Forged(new_id(), "default"))
+    with pytest.raises(ValueError, match="not a tenant's role"), world.runtime.databases.tenant(Forged(new_id(), "default")):
+        raise AssertionError("entered")
 
 
 def test_a_tenant_that_is_gone_is_no_way_in(world: World) -> None:

@@ -8,21 +8,27 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import unquote_to_bytes
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
+from sqlalchemy import Connection
 
 from strongroom.access import OperatorPrincipal, Permission, Principal, Realm
 from strongroom.auth import cookies, jwt, operators, service
 from strongroom.db.ids import new_id
 from strongroom.errors import BadRequest, CsrfFailed, Forbidden, InvalidPath, NotFound, TokenInvalid, Unauthenticated, UnknownHost
+from strongroom.http.body import streams_body
 from strongroom.http.context import bind_tenant, current_tenant, runtime
 from strongroom.http.hosts import host_name, is_platform_host
 from strongroom.http.pace import ThreadShares, hold_thread
 from strongroom.http.permissions import permission_of
+from tenants.models import Tenant
 
 API_KEY_PATTERN = re.compile(r"sr_(?P<tenant>[a-z0-9-]{1,40})_(?P<key_id>[0-9a-f]{12})_(?P<secret>[0-9a-f]{64})")
 REFRESH_ENDPOINT = "auth.refresh"
+BODILESS = frozenset({"GET", "HEAD", "DELETE"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 ON_A_TENANT = frozenset({Realm.PUBLIC, Realm.TENANT, Realm.CONSOLE})
 ON_THE_PLATFORM = frozenset({Realm.PLATFORM, Realm.OPERATOR, Realm.OPERATOR_CONSOLE})
@@ -45,6 +51,10 @@ def install_gate(app: Flask, shares: ThreadShares) -> None:
         tenant = g.get("tenant")
         hold_thread(shares, tenant.id if tenant else None)
         _authorise(permission)
+
+    @app.teardown_request
+    def _let_go(_error: BaseException | None) -> None:
+        runtime().let_go()
 
     @app.after_request
     def _request_id(response: Response) -> Response:
@@ -148,10 +158,31 @@ def _principal(permission: Permission) -> Principal:
     tenant, token = current_tenant(), bearer()
     if token is None or permission.realm == Realm.CONSOLE:
         return _console_principal(by_form=permission.realm == Realm.CONSOLE)
-    if match := API_KEY_PATTERN.fullmatch(token):
-        return service.principal_of_api_key(runtime(), tenant, match["key_id"], match["secret"])
-    session_id, _ = jwt.session_of(token, "access")
-    return service.principal_of_session(runtime(), tenant, session_id, "api")
+    match = API_KEY_PATTERN.fullmatch(token)
+    session_id = None if match else jwt.session_of(token, "access")[0]
+    with _transaction(tenant) as connection:
+        if match:
+            return service.api_key_principal(connection, match["key_id"], match["secret"])
+        assert session_id is not None  # noqa: S101 - it is one or the other
+        return service.session_principal(connection, session_id, "api")
+
+
+@contextmanager
+def _transaction(tenant: Tenant) -> Iterator[Connection]:
+    """The transaction in which the caller is looked up. The view goes on in it where it begins its own at once.
+
+    It does not where a body is read first: a connection must not be held while one travels.
+    """
+    process = runtime()
+    if request.method not in BODILESS and not streams_body(current_app.view_functions[str(request.endpoint)]):
+        with process.tenant(tenant) as connection:
+            yield connection
+        return
+    try:
+        yield process.keep_open(tenant)
+    except BaseException:
+        process.let_go()
+        raise
 
 
 def _console_principal(*, by_form: bool) -> Principal:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from strongroom.access import Principal, Role, Scope
 from strongroom.auth import repository
 from strongroom.auth.models import Session, SessionGrant
@@ -101,23 +103,31 @@ def principal_of_session(runtime: Runtime, tenant: Tenant, session_id: UUID, kin
         TokenInvalid: the session is over, or its user is disabled.
     """
     with runtime.tenant(tenant) as connection:
-        row = repository.session_user(connection, session_id, kind)
+        return session_principal(connection, session_id, kind)
+
+
+def session_principal(connection: Connection, session_id: UUID, kind: str) -> Principal:
+    """The same, in an open transaction of the tenant.
+
+    Raises:
+        TokenInvalid
+    """
+    row = repository.session_user(connection, session_id, kind)
     if row is None:
         raise TokenInvalid("This session has ended. Sign in again.")
     return Principal(row.id, row.email, row.name, Role(row.role), session_id=session_id)
 
 
-def principal_of_api_key(runtime: Runtime, tenant: Tenant, key_id: str, secret: str) -> Principal:
+def api_key_principal(connection: Connection, key_id: str, secret: str) -> Principal:
     """Return the user, narrowed to the scopes, that an API key stands for.
 
     Raises:
         TokenInvalid: there is no such key, or it was revoked, has expired, or its user is disabled.
     """
-    with runtime.tenant(tenant) as connection:
-        row = repository.api_key_user(connection, key_id)
-        if row is None or not secret_matches(row.secret_hash, secret):
-            raise TokenInvalid("This API key is not valid here.")
-        if not row.noted:
-            repository.note_api_key_use(connection, row.api_key_id)
+    row = repository.api_key_user(connection, key_id)
+    if row is None or not secret_matches(row.secret_hash, secret):
+        raise TokenInvalid("This API key is not valid here.")
+    if not row.noted:
+        repository.note_api_key_use(connection, row.api_key_id)
     scopes = frozenset(Scope(scope) for scope in row.scopes)
     return Principal(row.id, row.email, row.name, Role(row.role), api_key_id=row.api_key_id, scopes=scopes)

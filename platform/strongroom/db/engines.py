@@ -26,6 +26,7 @@ from strongroom.config import Settings
 from strongroom.errors import DatabaseUnavailable, UnknownHost
 
 ROLE_PATTERN = re.compile(r"t_[0-9a-f]{32}")
+STALE_CONNECTIONS = 100  # more than any pool holds: a restart of the database makes all of them stale at once
 LIMITED = ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout")
 TRY_AGAIN = frozenset({
     "57P01", "57P02", "57P03", "53300", "08000", "08001", "08003", "08006",  # the connection or the server is gone, or full
@@ -63,7 +64,7 @@ def make_engine(url: str, settings: Settings) -> Engine:
         max_overflow=0,
         pool_timeout=settings.pool_timeout_s,
         pool_use_lifo=True,
-        pool_pre_ping=True,
+        isolation_level="AUTOCOMMIT",  # transactions begin by hand, together with what binds them to a tenant: one round trip
         hide_parameters=True,  # they hold e-mails and hashes, which must not get into logs
         connect_args={
             "cursor_factory": SingleStatementCursor,
@@ -109,20 +110,28 @@ class Databases:
     @contextmanager
     def control(self) -> Iterator[Connection]:
         """Open a transaction on the registry; it commits on leaving, rolls back on an exception."""
-        with translated_errors(), self._control.begin() as connection:
+        with _transaction(self._control, "BEGIN") as connection:
             yield connection
 
     @contextmanager
     def cell(self, name: str) -> Iterator[Connection]:
         """Open a transaction on a cell's own tables (jobs), outside every tenant."""
-        with translated_errors(), self._cells[name].begin() as connection:
+        with _transaction(self._cells[name], "BEGIN") as connection:
             yield connection
 
     @contextmanager
     def tenant(self, tenant: TenantRef) -> Iterator[Connection]:
-        """Open a transaction that can reach one tenant's schema and nothing else."""
-        with translated_errors(), self._cells[tenant.cell].begin() as connection:
-            enter_tenant(connection, tenant)
+        """Open a transaction that can reach one tenant's schema and nothing else.
+
+        Raises:
+            UnknownHost: its role is gone.
+            DatabaseUnavailable
+        """
+        role = tenant.role
+        if not ROLE_PATTERN.fullmatch(role):
+            raise ValueError("not a tenant's role")
+        begin = f"BEGIN; SET LOCAL ROLE {role}; SET LOCAL search_path = {role}"
+        with _transaction(self._cells[tenant.cell], begin) as connection:
             yield connection
 
     def dispose(self) -> None:
@@ -131,23 +140,42 @@ class Databases:
             engine.dispose()
 
 
-def enter_tenant(connection: Connection, tenant: TenantRef) -> None:
-    """Bind the open transaction to `tenant` until it ends, in one round trip.
+@contextmanager
+def _transaction(engine: Engine, begin: str) -> Iterator[Connection]:
+    """Open a transaction by the statements `begin`; it commits on leaving, rolls back on an exception."""
+    with translated_errors(), _begun(engine, begin) as connection:
+        yield connection
+
+
+@contextmanager
+def _begun(engine: Engine, begin: str) -> Iterator[Connection]:
+    connection = _connect(engine, begin)
+    try:
+        with connection.begin():
+            yield connection
+    finally:
+        connection.close()
+
+
+def _connect(engine: Engine, begin: str) -> Connection:
+    """Return a connection with its transaction begun; those that died in the pool since their last use are thrown away.
 
     Raises:
-        UnknownHost: its role is gone.
         DatabaseUnavailable
     """
-    role = tenant.role
-    if not ROLE_PATTERN.fullmatch(role):
-        raise ValueError("not a tenant's role")
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)  # noqa: S101 - tells the type checker which driver the pool holds
-    try:
-        with psycopg.Cursor(driver) as cursor:
-            cursor.execute(f"SET LOCAL ROLE {role}; SET LOCAL search_path = {role}")
-    except psycopg.errors.InvalidParameterValue:
-        raise UnknownHost from None  # the tenant was deleted a moment ago
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        connection.invalidate()
-        raise DatabaseUnavailable(retry_after_s=2) from error
+    for _ in range(STALE_CONNECTIONS):
+        connection = engine.connect()
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)  # noqa: S101 - tells the type checker which driver the pool holds
+        try:
+            with psycopg.Cursor(driver) as cursor:
+                cursor.execute(begin)
+        except psycopg.errors.InvalidParameterValue:
+            connection.close()
+            raise UnknownHost from None  # the tenant was deleted a moment ago
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            connection.invalidate()
+            connection.close()
+        else:
+            return connection
+    raise DatabaseUnavailable(retry_after_s=2)

@@ -13,6 +13,7 @@ from gunicorn.http.errors import ChunkMissingTerminator, ParseException
 
 from strongroom.errors import BadRequest, IncompleteBody, LengthRequired, RequestTimeout
 from strongroom.http.connections import connections
+from strongroom.http.context import runtime
 
 View = TypeVar("View", bound=Callable[..., Any])
 MAX_DIGITS = 18
@@ -24,8 +25,9 @@ STALLED = frozenset({errno.EAGAIN, errno.ETIMEDOUT})
 class RequestBody:
     """The body of the current request, read in pieces of exactly the size asked for; of a chunked one the last is smaller."""
 
-    def __init__(self, stream: Any, *, is_chunked: bool = False) -> None:
-        self._stream, self._is_chunked = stream, is_chunked
+    def __init__(self, stream: Any, *, is_chunked: bool = False, before: Callable[[], None] = lambda: None) -> None:
+        """`before` is called before each read that may have to wait: nothing may be held meanwhile that others need."""
+        self._stream, self._is_chunked, self._before = stream, is_chunked, before
 
     def read(self, size: int) -> bytes:
         """Return exactly `size` bytes; of a chunked body fewer at its end, told by its last chunk (RFC 9112, 7.1).
@@ -62,6 +64,7 @@ class RequestBody:
             data = self._read(len(view))
             view[: len(data)] = data
             return self._ended(len(data))
+        self._before()
         with _translated():
             received = _receive(reader, view[: min(len(view), reader.length)])
         return self._ended(received)
@@ -72,6 +75,7 @@ class RequestBody:
         return received
 
     def _read(self, size: int) -> bytes:
+        self._before()
         with _translated():
             data: bytes = self._stream.read(size)
         return data
@@ -159,4 +163,4 @@ def request_body() -> RequestBody:
     It may take as long as it takes, as long as it does not fall silent: the deadline for small bodies is lifted.
     """
     connections.lift(request.environ.get("gunicorn.socket"))
-    return RequestBody(request.environ["wsgi.input"], is_chunked=is_chunked())
+    return RequestBody(request.environ["wsgi.input"], is_chunked=is_chunked(), before=runtime().let_go)
