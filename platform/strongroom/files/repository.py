@@ -80,6 +80,12 @@ def get_by_path(connection: Connection, bucket: str, path: str) -> File:
     return _one(connection, _current().where(buckets.c.name == bucket, files.c.path == path, files.c.deleted_at.is_(None)))
 
 
+def find_by_path(connection: Connection, bucket_id: UUID, path: str) -> File | None:
+    """Return the file at a path of a bucket, or None."""
+    row = connection.execute(_current().where(files.c.bucket_id == bucket_id, files.c.path == path, files.c.deleted_at.is_(None))).first()
+    return _to_file(row) if row else None
+
+
 def get_by_id(connection: Connection, file_id: UUID, *, deleted: bool = False) -> File:
     """Return a file by id; one in the trash only with `deleted`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -49,6 +50,19 @@ class RequestBody:
             pieces.append(data)
             missing -= len(data)
         return b"".join(pieces)
+
+    def has_arrived(self, size_bytes: int) -> bool:
+        """Tell whether so many bytes are here already, without waiting; False where nobody can tell."""
+        reader = getattr(self._stream, "reader", None)
+        if not isinstance(reader, LengthReader) or not hasattr(reader.unreader, "sock"):
+            return False
+        missing: int = size_bytes - len(reader.unreader.buf.getbuffer())
+        if missing <= 0:
+            return True
+        try:
+            return len(reader.unreader.sock.recv(missing, socket.MSG_PEEK | socket.MSG_DONTWAIT)) == missing
+        except OSError:
+            return False
 
     def readinto(self, view: memoryview) -> int:
         """Read at least one byte into `view`; return how many came, 0 only at the end.

@@ -51,6 +51,11 @@ def enqueue(connection: Connection, kind: str, ids: Mapping[str, Any], *, dedupe
         enqueued(connection).append((job_id, delay_s))
 
 
+def enqueue_ids(connection: Connection, *added: tuple[UUID | None, float]) -> None:
+    """Note jobs that a statement of its own has added, as (id or None where one was waiting already, delay)."""
+    enqueued(connection).extend((job_id, delay_s) for job_id, delay_s in added if job_id is not None)
+
+
 AGAIN = "again"
 
 

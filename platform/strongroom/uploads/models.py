@@ -40,6 +40,9 @@ class Body(Protocol):
             RequestTimeout: nothing came for too long.
         """
 
+    def has_arrived(self, size_bytes: int) -> bool:
+        """Tell whether that much is here already, without waiting."""
+
     def readinto(self, view: memoryview) -> int:
         """Read at least one byte into `view`; return how many came, 0 only at the end. Raises what `read` raises."""
 
@@ -69,6 +72,7 @@ class Upload:
 
     `session` is the provider's own name for it; `offset_bytes` what is kept for good of one that comes in order, of which
     the last `tail_bytes` are too few for a part of their own. `declared_type`: as the client says, or by the name.
+    `is_recorded`: it has a row; one whose bytes are all here when it begins has none.
     """
 
     id: UUID
@@ -93,6 +97,7 @@ class Upload:
     reason: str | None = None
     created_at: datetime | None = None
     expires_at: datetime | None = None
+    is_recorded: bool = True
 
 
 @dataclass(frozen=True)

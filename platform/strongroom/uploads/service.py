@@ -12,26 +12,26 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
+from sqlalchemy.exc import IntegrityError
 
 from strongroom.access import Principal
 from strongroom.buckets import repository as buckets
 from strongroom.buckets.models import Bucket
 from strongroom.db.ids import new_id
-from strongroom.errors import DatabaseUnavailable, DomainError, NotFound, QuotaExceeded, TenantBusy, TooManyUploads, UploadGone
-from strongroom.events.service import emit
+from strongroom.errors import DatabaseUnavailable, DomainError, QuotaExceeded, TenantBusy, TooManyUploads, UploadGone
 from strongroom.files import repository as files
-from strongroom.files.models import File, Status
+from strongroom.files.models import File
 from strongroom.files.paths import check_path
-from strongroom.files.service import enqueue_purge, event_data
+from strongroom.files.service import enqueue_purge
 from strongroom.jobs.queue import enqueue
 from strongroom.runtime import Runtime
 from strongroom.scanning.types import resolve_type
-from strongroom.uploads import repository
+from strongroom.uploads import completion, repository
 from strongroom.uploads.ingest import LEASE_S, Ingest, pump
 from strongroom.uploads.models import Body, Kind, Received, Reservation, State, Upload, UploadRequest
 from strongroom.uploads.rules import check_conditions, check_declared, check_size, claimed_type
-from strongroom.usage.recorder import Caller, record
+from strongroom.usage.recorder import Caller
 from tenants.models import Tenant
 
 log = logging.getLogger(__name__)
@@ -44,6 +44,7 @@ SWEEP_AGAIN_S = 30
 OPEN_PER_PARALLEL = 20
 KEEP_ENDED_S = 86400
 DIGEST_BYTES = 32
+UNRECORDED_BYTES = 64 * 1024
 
 
 def receive(runtime: Runtime, tenant: Tenant, principal: Principal, caller: Caller, request: UploadRequest, body: Body) -> File:
@@ -56,13 +57,19 @@ def receive(runtime: Runtime, tenant: Tenant, principal: Principal, caller: Call
         NotFound, InvalidPath, PreconditionFailed, FileTooLarge, QuotaExceeded, TooManyUploads, TypeNotAllowed, TypeMismatch,
         ChecksumMismatch, IncompleteBody, RequestTimeout, StorageFull, StorageUnavailable, DatabaseUnavailable
     """
-    upload = begin(runtime, tenant, principal, request)
+    upload = begin(runtime, tenant, principal, request, is_here=_is_here(request, body))
     try:
         received = _take_in(runtime, tenant, upload, body)
         return complete_patiently(runtime, tenant, principal, caller, upload, received)
     except BaseException:
         abandon(runtime, tenant, upload)
         raise
+
+
+def _is_here(request: UploadRequest, body: Body) -> bool:
+    """Tell whether a small body has arrived already, so that the upload is over as soon as it begins."""
+    size_bytes = request.size_bytes
+    return size_bytes is not None and size_bytes <= UNRECORDED_BYTES and body.has_arrived(size_bytes)
 
 
 def _take_in(runtime: Runtime, tenant: Tenant, upload: Upload, body: Body) -> Received:
@@ -87,11 +94,12 @@ def complete_patiently(runtime: Runtime, tenant: Tenant, principal: Principal, c
 
 def begin(
     runtime: Runtime, tenant: Tenant, principal: Principal, request: UploadRequest, *, kind: Kind = Kind.STREAM, lifetime_s: int = LEASE_S,
+    is_here: bool = False,
     **values: Any,
 ) -> Upload:  # fmt: skip
     """Refuse what is known to be wrong before a byte of the body is read, and reserve room.
 
-    `values`: further columns of an upload that takes several requests.
+    `is_here`: all its bytes are, so that it needs no row of its own. `values`: further columns of one that takes several requests.
 
     Raises:
         NotFound, InvalidPath, PreconditionFailed, FileTooLarge, QuotaExceeded, TooManyUploads, TypeNotAllowed
@@ -100,15 +108,10 @@ def begin(
     declared = resolve_type(claimed_type(request.content_type), path)
     named: dict[str, Any] = {"id": new_id(), "kind": kind, "path": path, "version_id": new_id(), "provider_id": tenant.provider_id}
     with runtime.tenant(tenant) as connection:
-        bucket = buckets.get_bucket(connection, request.bucket)
-        check_size(tenant, bucket, request.size_bytes or 0)
-        check_declared(bucket, declared)
-        current = _current(connection, bucket.name, path)
-        check_conditions(request, current)
+        bucket, current = _look(connection, tenant, request, path, declared)
+        if is_here:
+            return _unrecorded(principal, request, named, bucket, declared)
         room = Reservation(request.size_bytes or 0, 0 if current else 1)
-        if not buckets.reserve(connection, tenant.limits, **asdict(room)):
-            raise QuotaExceeded
-        _check_parallel(connection, tenant)
         remembered = {} if kind == Kind.STREAM else repository.request_to_json(request)
         expires_at = repository.insert_upload(
             connection, lifetime_s=lifetime_s, **named, bucket_id=bucket.id, size_bytes=request.size_bytes, reserved_bytes=room.size_bytes,
@@ -116,9 +119,36 @@ def begin(
             api_key_id=principal.api_key_id, **values,
         )  # fmt: skip
         enqueue(connection, SWEEP, {}, dedupe_key="all" if lifetime_s == LEASE_S else "later", delay_s=lifetime_s + SWEEP_MARGIN_S)
+        if not buckets.reserve(connection, tenant.limits, **asdict(room)):
+            raise QuotaExceeded
     return Upload(
         **named, state=State.OPEN, bucket=bucket, size_bytes=request.size_bytes, declared_type=declared, request=request,
         created_by=principal.user_id, api_key_id=principal.api_key_id, expires_at=expires_at, **values,
+    )  # fmt: skip
+
+
+def _look(connection: Connection, tenant: Tenant, request: UploadRequest, path: str, declared: str) -> tuple[Bucket, File | None]:
+    """Refuse what can be refused before anything is reserved; return the bucket and the file that is at the path now."""
+    bucket = buckets.get_bucket(connection, request.bucket)
+    check_size(tenant, bucket, request.size_bytes or 0)
+    check_declared(bucket, declared)
+    current = files.find_by_path(connection, bucket.id, path)
+    check_conditions(request, current)
+    totals = buckets.totals(connection)
+    if totals.used_bytes + totals.reserved_bytes + (request.size_bytes or 0) > tenant.limits.quota_bytes:
+        raise QuotaExceeded  # the totals are held to it when they are changed; this one is told before a body comes
+    _check_parallel(connection, tenant)
+    return bucket, current
+
+
+def _unrecorded(principal: Principal, request: UploadRequest, named: dict[str, Any], bucket: Bucket, declared: str) -> Upload:
+    """Begin an upload that is over at once: it gets no row, and its room is taken when it completes.
+
+    Bytes that a crash leaves behind in between are found by reconciliation.
+    """
+    return Upload(
+        **named, state=State.OPEN, bucket=bucket, size_bytes=request.size_bytes, declared_type=declared, request=request,
+        created_by=principal.user_id, api_key_id=principal.api_key_id, is_recorded=False,
     )  # fmt: skip
 
 
@@ -139,59 +169,64 @@ def complete(runtime: Runtime, tenant: Tenant, principal: Principal, caller: Cal
         QuotaExceeded: it turned out to be larger than what was reserved, or its path became free, and there is no room.
         UploadGone: the upload was swept because it stood still for too long, or was ended.
     """
-    with runtime.tenant(tenant) as connection:
-        reserved = _end(connection, upload, State.COMPLETE)
-        if reserved is None:
-            done = files.get_any_version(connection, upload.version_id)
-            if done is not None:
-                return done  # an earlier try did commit, only its answer was lost
-            raise UploadGone("The upload stood still for too long and was swept away, or it was ended. Send it again.")
-        file_id, former_id = _point(connection, principal, upload)
-        reserved = _top_up(connection, tenant, reserved, received.size_bytes, 0 if former_id else 1)
-        _insert_version(connection, principal, upload, received, file_id)
-        dropped = _drop_former(connection, upload.bucket, former_id)
-        buckets.release(connection, **asdict(reserved))
-        buckets.count(connection, upload.bucket.id, bytes_change=received.size_bytes - dropped, files_change=0 if former_id else 1)
-        if upload.kind != Kind.STREAM:
-            repository.update_upload(connection, upload.id, file_id=file_id)
-        file = files.get_by_id(connection, file_id)
-        emit(connection, "file.updated" if former_id else "file.created", file_id, event_data(file), principal.actor)
-        record(
-            connection, principal, caller, operation="upload", bucket_id=upload.bucket.id, file_id=file_id,
-            content_type=received.content_type, bytes_in=received.size_bytes, delay_s=runtime.settings.usage_delay_s,
-        )  # fmt: skip
-        enqueue(connection, CHECK, {"version_id": str(upload.version_id)})
+    try:
+        with runtime.tenant(tenant) as connection:
+            reserved = _end(connection, upload, State.COMPLETE)
+            if reserved is None:
+                return _completed_before(connection, upload)
+            return _add_version(connection, runtime, tenant, principal, caller, upload, received, reserved)
+    except IntegrityError:  # an earlier try of an upload without a row did commit, only its answer was lost
+        with runtime.tenant(tenant) as connection:
+            return _completed_before(connection, upload)
+
+
+def _completed_before(connection: Connection, upload: Upload) -> File:
+    done = files.get_any_version(connection, upload.version_id)
+    if done is None:
+        raise UploadGone("The upload stood still for too long and was swept away, or it was ended. Send it again.")
+    return done
+
+
+def _add_version(
+    connection: Connection, runtime: Runtime, tenant: Tenant, principal: Principal, caller: Caller, upload: Upload, received: Received,
+    reserved: Reservation,
+) -> File:  # fmt: skip
+    row = completion.point(connection, principal, upload, received, new_id())
+    if row.is_new:
+        check_conditions(upload.request, None)
+        file, freed = completion.new_file(upload, received, row), 0
+    else:
+        check_conditions(upload.request, files.get_by_id(connection, row.id))
+        file, freed = _replace(connection, upload, row)
+    if received.blocks is not None and len(received.blocks) > DIGEST_BYTES:
+        files.insert_blocks(connection, upload.version_id, received.blocks)
+    if upload.is_recorded and upload.kind != Kind.STREAM:
+        repository.update_upload(connection, upload.id, file_id=file.id)
+    has_room = completion.settle(
+        connection, tenant.limits, principal, caller, file, reserved, is_new=row.is_new, bytes_freed=freed,
+        roll_up_delay_s=runtime.settings.usage_delay_s,
+    )  # fmt: skip
+    if not has_room:
+        raise QuotaExceeded
     return file
+
+
+def _replace(connection: Connection, upload: Upload, row: Row[Any]) -> tuple[File, int]:
+    """Point the file at its new version; return it with the bytes that are freed where former versions are not kept."""
+    files.point_at(connection, row.id, upload.version_id)
+    if upload.request.metadata:
+        files.update_file(connection, row.id, metadata=dict(upload.request.metadata))
+    freed = _drop_former(connection, upload.bucket, row.version_id)
+    return files.get_by_id(connection, row.id), freed
 
 
 def _end(connection: Connection, upload: Upload, state: State, reason: str | None = None) -> Reservation | None:
     """End an upload; of one that takes several requests the row stays for a while, to tell how it ended."""
+    if not upload.is_recorded:
+        return Reservation(0, 0)
     if upload.kind == Kind.STREAM:
         return repository.take(connection, upload.id)
     return repository.end(connection, upload.id, state, lifetime_s=KEEP_ENDED_S, reason=reason)
-
-
-def _top_up(connection: Connection, tenant: Tenant, reserved: Reservation, size_bytes: int, files_needed: int) -> Reservation:
-    """Reserve what is needed beyond what was reserved: the size was unknown, or the file to be replaced was deleted meanwhile."""
-    more_bytes, more_files = max(0, size_bytes - reserved.size_bytes), max(0, files_needed - reserved.files)
-    if not (more_bytes or more_files):
-        return reserved
-    if not buckets.reserve(connection, tenant.limits, size_bytes=more_bytes, files=more_files):
-        raise QuotaExceeded
-    return Reservation(reserved.size_bytes + more_bytes, reserved.files + more_files)
-
-
-def _insert_version(connection: Connection, principal: Principal, upload: Upload, received: Received, file_id: UUID) -> None:
-    files.insert_version(
-        connection, id=upload.version_id, file_id=file_id, bucket_id=upload.bucket.id, provider_id=upload.provider_id,
-        provider_tag=received.provider_tag, size_bytes=received.size_bytes, content_type=received.content_type,
-        detected_type=received.detected_type, etag=received.fingerprint or upload.version_id.hex, fingerprint=received.fingerprint,
-        blake3=received.blake3, status=Status.PENDING, claims=dict(upload.request.claims), created_by=principal.user_id,
-    )  # fmt: skip
-    if received.blocks is not None and len(received.blocks) > DIGEST_BYTES:
-        files.insert_blocks(connection, upload.version_id, received.blocks)
-    if upload.request.metadata:
-        files.update_file(connection, file_id, metadata=dict(upload.request.metadata))
 
 
 def abandon(runtime: Runtime, tenant: Tenant, upload: Upload, reason: str | None = None) -> None:
@@ -201,7 +236,8 @@ def abandon(runtime: Runtime, tenant: Tenant, upload: Upload, reason: str | None
             reserved = _end(connection, upload, State.FAILED, reason)
             if reserved is None:
                 return  # completed after all, or swept
-            buckets.release(connection, **asdict(reserved))
+            if upload.is_recorded:
+                buckets.release(connection, **asdict(reserved))
             enqueue_purge(connection, upload.provider_id, upload.bucket.id, [upload.version_id])
     except DomainError:
         log.warning("an abandoned upload is left to the sweeper", extra={"upload_id": str(upload.id), "tenant_id": str(tenant.id)})
@@ -224,31 +260,9 @@ def sweep(runtime: Runtime, tenant: Tenant, limit: int = 500) -> int:
     return len(gone)
 
 
-def _current(connection: Connection, bucket: str, path: str) -> File | None:
-    try:
-        return files.get_by_path(connection, bucket, path)
-    except NotFound:
-        return None
-
-
-def _point(connection: Connection, principal: Principal, upload: Upload) -> tuple[UUID, UUID | None]:
-    """Flip the file's pointer under its row's lock; return the file's id and the former version's, if there was one."""
-    pointer = files.put_pointer(
-        connection, file_id=new_id(), bucket_id=upload.bucket.id, path=upload.path, version_id=upload.version_id, user_id=principal.user_id
-    )
-    if pointer.is_new:
-        check_conditions(upload.request, None)
-        return pointer.id, None
-    check_conditions(upload.request, files.get_by_id(connection, pointer.id))
-    files.point_at(connection, pointer.id, upload.version_id)
-    return pointer.id, pointer.version_id
-
-
-def _drop_former(connection: Connection, bucket: Bucket, version_id: UUID | None) -> int:
+def _drop_former(connection: Connection, bucket: Bucket, version_id: UUID) -> int:
     """Without versioning, forget the former version; return the bytes that it frees."""
-    if version_id is None or bucket.versioning:
-        return 0
-    gone = files.delete_version(connection, version_id)
+    gone = None if bucket.versioning else files.delete_version(connection, version_id)
     if gone is None:
         return 0
     enqueue_purge(connection, gone.provider_id, bucket.id, [version_id])
