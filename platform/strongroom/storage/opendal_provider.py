@@ -1,0 +1,336 @@
+"""OpenDAL provider: the long tail of services (Azure Blob, B2, WebDAV, FTP, Dropbox, …), the same for all of them.
+
+Permissions: the account must be able to read, write, list and delete below `root`; where the service copies, to copy.
+Layout: what lies under a key is a small table of contents (see `opendal_index`); the bytes are in pieces of 8 MiB beside it.
+It is so because the library can only put many services' objects (WebDAV, Dropbox, OneDrive, Google Drive, …) in one go, which
+would take a whole file in memory; because few of them rename, and fewer put atomically; and because some refuse empty objects.
+The table is written last, and one that is cut off is none, so an object appears whole or not at all on any of them.
+Durability: as good as the service's own answer; where a broken write can leave half a piece, each one is measured afterwards.
+Caveats: deleting and listing walk folder by folder where the service has no listing by prefix. The library keeps threads:
+a process must not fork after it has used a provider of this kind.
+Page: https://opendal.apache.org/docs/python/ and, for a service's options, https://docs.rs/opendal/latest/opendal/services/
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+from uuid import uuid4
+
+import opendal
+from opendal import exceptions
+from opendal.layers import RetryLayer, TimeoutLayer
+
+from strongroom.errors import DomainError, NotFound, StorageFull, StorageUnavailable, ValidationFailed
+from strongroom.storage.base import CannotCompose, ObjectMeta, Part, PartLimits, Provider, Reader, Slice, Writer
+from strongroom.storage.keys import KEY_PATTERN, PREFIX_PATTERN
+from strongroom.storage.opendal_index import Index, Piece
+from strongroom.storage.opendal_schemes import SCHEMES, OpenDALConfig, parse
+from strongroom.storage.pieces import MARK, MAX_PARTS, MAX_PIECES, MIB, Buffer, Grouped, PieceMultipart, owner, piece_name, piece_number
+from strongroom.storage.ranged import RangedReader
+
+PIECE_BYTES = 8 * MIB
+TRIES = 3
+STATUS = re.compile(r"\bstatus: (\d{3})\b")
+NO_ROOM = frozenset({413, 507})
+REFUSED = frozenset({401, 403})
+FTP_NO_ROOM = re.compile(r"\b(452|552)\b.*(space|storage|quota)", re.IGNORECASE)
+ERRORS = tuple(each for each in vars(exceptions).values() if isinstance(each, type) and issubclass(each, Exception))
+
+
+def make_opendal(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> Provider:
+    """Return a provider of a service that OpenDAL reaches; nothing is sent yet.
+
+    Raises:
+        ValidationFailed
+    """
+    checked = parse(config, secrets)
+    try:
+        operator = opendal.Operator(checked.scheme, **checked.options)
+    except ERRORS as error:
+        raise ValidationFailed(f"The options of '{checked.scheme}' are not complete: {_first_line(error, checked.options)}") from None
+    timeout = TimeoutLayer(timeout=checked.timeout_s, io_timeout=checked.timeout_s)
+    operator = operator.layer(timeout).layer(RetryLayer(max_times=TRIES, min_delay=0.2, max_delay=5.0, jitter=True))
+    return (CopyingOpenDALProvider if operator.capability().copy else OpenDALProvider)(operator, checked)
+
+
+class OpenDALProvider(PieceMultipart):
+    """Objects as a table of contents and pieces; see `Provider` and `Multipart`."""
+
+    def __init__(self, operator: opendal.Operator, config: OpenDALConfig) -> None:
+        self._operator, self._config = operator, config
+        self._scheme = SCHEMES[config.scheme]
+        limit = min(self._scheme.largest_write, operator.capability().write_total_max_size or self._scheme.largest_write)
+        self.part_limits = PartLimits(min_bytes=MIB, max_bytes=limit, max_count=MAX_PARTS)
+
+    def writer(self, key: str, size_bytes: int | None) -> Writer:
+        """Begin an object; nothing is sent before the first piece is full."""
+        wanted = max(PIECE_BYTES, -(-(size_bytes or 0) // MAX_PIECES))
+        return PieceWriter(self, _checked(key), min(wanted, self.part_limits.max_bytes))
+
+    def open(self, key: str) -> Reader:
+        """Open an object."""
+        index = self.index(key)
+
+        def fetch(offset: int, length: int) -> bytes:
+            return b"".join(self._read(piece_name(key, number), start, take) for number, start, take in index.ranges(offset, length))
+
+        return RangedReader(index.size_bytes, fetch)
+
+    def head(self, key: str) -> ObjectMeta:
+        """Describe an object; one small read."""
+        return self.index(key).meta(key)
+
+    def index(self, key: str) -> Index:
+        """Return an object's table of contents.
+
+        Raises:
+            NotFound, StorageUnavailable
+        """
+        with self._translated():
+            index = Index.from_bytes(bytes(self._operator.read(_checked(key))))
+        if index is None:
+            raise NotFound
+        return index
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Remove objects: first what makes them visible, then their pieces."""
+        for key in keys:
+            try:
+                pieces = [piece_name(key, number) for number, _ in self.index(key).pieces]
+                open_session = self._exists(piece_name(key, MARK))
+            except NotFound:
+                pieces, open_session = [], True
+            self._remove([key, *pieces])
+            if open_session:
+                self._remove(list(self._names_of(key)))
+
+    def list(self, prefix: str) -> Iterator[ObjectMeta]:
+        """Walk a tenant's folders; one folder's names are held at a time."""
+        for folder, _ in self._entries(_checked_prefix(prefix)):
+            if not folder.endswith("/") or folder == prefix:
+                continue
+            grouped = Grouped()
+            for name, meta in self._entries(folder):
+                if not name.endswith("/"):
+                    known = meta if meta.last_modified else self._stat(name)
+                    if known is not None:
+                        grouped.add(name, known.content_length if piece_number(name) else 0, known.last_modified)
+            yield from grouped.metas()
+
+    def delete_prefix(self, prefix: str) -> None:
+        """Remove a tenant's folder."""
+        with self._translated(), suppress(exceptions.NotFound):
+            self._operator.delete(_checked_prefix(prefix), recursive=True)
+
+    def check(self) -> None:
+        """Write, measure and remove a tiny object."""
+        name = f"strongroom-check-{uuid4().hex}"
+        self.put(name, b"ok")
+        self._remove([name])
+
+    def put(self, name: str, data: Buffer) -> None:
+        """Store a whole object under a name.
+
+        Raises:
+            StorageFull, StorageUnavailable
+        """
+        with self._translated():
+            self._operator.write(name, data)
+        if self._scheme.torn and self.size_of(name) != len(data):
+            raise StorageUnavailable(f"{self._scheme.title} did not keep all bytes of an object.", retry_after_s=5)
+
+    def size_of(self, name: str) -> int | None:
+        """Return the size of what lies under a name, None where there is nothing."""
+        found = self._stat(name)
+        return found.content_length if found is not None else None
+
+    def finish(self, key: str, pieces: Sequence[Piece]) -> ObjectMeta:
+        """Write the table of contents: the object is there."""
+        index = Index.now(pieces)
+        self.put(key, index.to_bytes())
+        return index.meta(key)
+
+    def forget(self, key: str, numbers: Iterable[int]) -> None:
+        """Remove pieces. Never raises."""
+        with suppress(DomainError):
+            self._remove(piece_name(key, number) for number in numbers)
+
+    def _put_piece(self, name: str, data: Buffer) -> str:
+        _checked(owner(name))
+        self.put(name, data)
+        return ""
+
+    def _read_mark(self, name: str) -> bytes:
+        _checked(owner(name))
+        with self._translated():
+            return bytes(self._operator.read(name))
+
+    def _found_parts(self, key: str) -> Iterator[Part]:
+        sizes: dict[int, int] = {}
+        for name, meta in self._entries(f"{_checked(key)}."):
+            if number := piece_number(name):
+                sizes[number] = meta.content_length
+        yield from (Part(number, sizes[number]) for number in sorted(sizes))
+
+    def _join(self, key: str, parts: Sequence[Part]) -> ObjectMeta:
+        return self.finish(key, [(part.number, part.size_bytes) for part in parts if part.size_bytes])
+
+    def _clear(self, key: str, parts: Sequence[Part]) -> None:
+        kept = {part.number for part in parts if part.size_bytes}
+        self._remove(piece_name(key, part.number) for part in self._found_parts(key) if part.number not in kept)
+        self._remove([piece_name(key, MARK)])
+
+    def _remove(self, names: Iterable[str]) -> None:
+        for name in names:
+            with self._translated(), suppress(exceptions.NotFound):
+                self._operator.delete(name)
+
+    def _read(self, name: str, start: int, length: int) -> bytes:
+        with self._translated():
+            data = bytes(self._operator.read(name, offset=start, size=length))
+        if len(data) != length:
+            raise StorageUnavailable(f"{self._scheme.title} gave another number of bytes than there are.", retry_after_s=5)
+        return data
+
+    def _names_of(self, key: str) -> Iterator[str]:
+        return (name for name, _ in self._entries(f"{_checked(key)}."))
+
+    def _entries(self, path: str) -> Iterator[tuple[str, Any]]:
+        with self._translated(), suppress(exceptions.NotFound):
+            for entry in self._operator.list(path):
+                yield entry.path, entry.metadata
+
+    def _exists(self, name: str) -> bool:
+        return self._stat(name) is not None
+
+    def _stat(self, name: str) -> Any:
+        with self._translated(), suppress(exceptions.NotFound):
+            return self._operator.stat(name)
+        return None
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn the library's errors into ours; theirs carry addresses and headers, so they are not passed on as causes."""
+        try:
+            yield
+        except exceptions.NotFound:
+            raise NotFound from None
+        except ERRORS as error:
+            raise _translate(self._scheme.title, error) from None
+
+
+class CopyingOpenDALProvider(OpenDALProvider):
+    """Also `ServerSideCopy`: for services that copy by themselves. Slices must begin and end where pieces do."""
+
+    def compose(self, key: str, pieces: Sequence[Slice]) -> ObjectMeta:
+        """Copy pieces, then write the table of contents."""
+        sources = [source for each in pieces for source in self._whole_pieces(each)]
+        if len(sources) > MAX_PIECES:
+            raise CannotCompose
+        made: list[Piece] = []
+        try:
+            for number, (name, size_bytes) in enumerate(sources, start=1):
+                made.append((number, size_bytes))
+                self._copy(name, piece_name(_checked(key), number), size_bytes)
+            return self.finish(key, made)
+        except DomainError:
+            self.forget(key, [number for number, _ in made])
+            raise
+
+    def _whole_pieces(self, wanted: Slice) -> Iterator[tuple[str, int]]:
+        index = self.index(wanted.key)
+        if wanted.start < 0 or wanted.start + wanted.length > index.size_bytes:
+            raise CannotCompose
+        sizes = dict(index.pieces)
+        for number, start, length in index.ranges(wanted.start, wanted.length):
+            if start or length != sizes[number]:
+                raise CannotCompose
+            yield piece_name(wanted.key, number), length
+
+    def _copy(self, source: str, target: str, size_bytes: int) -> None:
+        with self._translated():
+            self._operator.copy(source, target)
+        if self.size_of(target) != size_bytes:
+            raise StorageUnavailable(f"{self._scheme.title} did not copy all bytes of an object.", retry_after_s=5)
+
+
+class PieceWriter:
+    """Fills one piece at a time; see `Writer`."""
+
+    def __init__(self, provider: OpenDALProvider, key: str, piece_bytes: int) -> None:
+        self._provider, self._key, self._piece_bytes = provider, key, piece_bytes
+        self._buffer = bytearray()
+        self._pieces: list[Piece] = []
+        self._ended = False
+
+    def write(self, data: bytes) -> None:
+        """Append bytes; a full piece is sent."""
+        view = memoryview(data)
+        while view:
+            room = self._piece_bytes - len(self._buffer)
+            self._buffer += view[:room]
+            view = view[room:]
+            if len(self._buffer) == self._piece_bytes:
+                self._send()
+
+    def complete(self) -> ObjectMeta:
+        """Send the rest, see that nobody removed the pieces meanwhile, and make the object visible."""
+        if self._pieces:
+            number, size_bytes = self._pieces[0]
+            if self._provider.size_of(piece_name(self._key, number)) != size_bytes:
+                raise StorageUnavailable("The unfinished object was removed while it was being written.")
+        if self._buffer:
+            self._send()
+        meta = self._provider.finish(self._key, self._pieces)
+        self._ended = True
+        return meta
+
+    def abort(self) -> None:
+        """Remove the pieces that were sent."""
+        if not self._ended:
+            self._ended = True
+            self._buffer = bytearray()
+            self._provider.forget(self._key, [number for number, _ in self._pieces])
+
+    def _send(self) -> None:
+        number = len(self._pieces) + 1
+        if number > MAX_PIECES:
+            raise StorageFull("The object has more pieces than this provider takes.")
+        self._pieces.append((number, len(self._buffer)))  # before it is sent: half of it may arrive
+        self._provider.put(piece_name(self._key, number), self._buffer)
+        self._buffer.clear()
+
+
+def _translate(title: str, error: Exception) -> DomainError:
+    text = str(error)
+    found = STATUS.search(text)
+    status = int(found[1]) if found else None
+    if status in NO_ROOM or FTP_NO_ROOM.search(text):
+        return StorageFull()
+    if status in REFUSED or isinstance(error, exceptions.PermissionDenied):
+        return StorageUnavailable(f"{title} refuses the account or what it may do: check the secrets and its rights.", retry_after_s=60)
+    if status == 429 or isinstance(error, exceptions.RateLimited):  # noqa: PLR2004 - Too Many Requests
+        return StorageUnavailable(f"{title} asks for fewer requests.", retry_after_s=30)
+    said = f"answers with status {status}" if status else "does not answer"
+    return StorageUnavailable(f"{title} {said}. Is its address right, and is it up?", retry_after_s=10)
+
+
+def _first_line(error: Exception, options: Mapping[str, str]) -> str:
+    """Return what the library says, unless it repeats a value: that could be a secret."""
+    line = str(error).partition("\n")[0].rpartition("=> ")[2]
+    return line if not any(value and value in line for value in options.values()) else "a value is not of the form that it must have."
+
+
+def _checked(key: str) -> str:
+    if not KEY_PATTERN.fullmatch(key):
+        raise NotFound
+    return key
+
+
+def _checked_prefix(prefix: str) -> str:
+    if not PREFIX_PATTERN.fullmatch(prefix):
+        raise NotFound
+    return prefix
