@@ -13,31 +13,26 @@ Page: https://opendal.apache.org/docs/python/ and, for a service's options, http
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import opendal
 from opendal import exceptions
 from opendal.layers import RetryLayer, TimeoutLayer
 
-from strongroom.errors import DomainError, NotFound, StorageFull, StorageUnavailable, ValidationFailed
+from strongroom.errors import DomainError, NotFound, StorageUnavailable, ValidationFailed
 from strongroom.storage.base import CannotCompose, ObjectMeta, Part, PartLimits, Provider, Reader, Slice, Writer
 from strongroom.storage.keys import KEY_PATTERN, PREFIX_PATTERN
+from strongroom.storage.opendal_errors import ERRORS, first_line, translate
 from strongroom.storage.opendal_index import Index, Piece
 from strongroom.storage.opendal_schemes import SCHEMES, OpenDALConfig, parse
+from strongroom.storage.opendal_writer import PIECE_BYTES, PieceWriter
 from strongroom.storage.pieces import MARK, MAX_PARTS, MAX_PIECES, MIB, Buffer, Grouped, PieceMultipart, owner, piece_name, piece_number
 from strongroom.storage.ranged import RangedReader
 
-PIECE_BYTES = 8 * MIB
 TRIES = 3
-STATUS = re.compile(r"\bstatus: (\d{3})\b")
-NO_ROOM = frozenset({413, 507})
-REFUSED = frozenset({401, 403})
-FTP_NO_ROOM = re.compile(r"\b(452|552)\b.*(space|storage|quota)", re.IGNORECASE)
-ERRORS = tuple(each for each in vars(exceptions).values() if isinstance(each, type) and issubclass(each, Exception))
 
 
 def make_opendal(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> Provider:
@@ -50,7 +45,7 @@ def make_opendal(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> Provi
     try:
         operator = opendal.Operator(checked.scheme, **checked.options)
     except ERRORS as error:
-        raise ValidationFailed(f"The options of '{checked.scheme}' are not complete: {_first_line(error, checked.options)}") from None
+        raise ValidationFailed(f"The options of '{checked.scheme}' are not complete: {first_line(error, checked.options)}") from None
     timeout = TimeoutLayer(timeout=checked.timeout_s, io_timeout=checked.timeout_s)
     operator = operator.layer(timeout).layer(RetryLayer(max_times=TRIES, min_delay=0.2, max_delay=5.0, jitter=True))
     return (CopyingOpenDALProvider if operator.capability().copy else OpenDALProvider)(operator, checked)
@@ -138,7 +133,7 @@ class OpenDALProvider(PieceMultipart):
             StorageFull, StorageUnavailable
         """
         with self._translated():
-            self._operator.write(name, data)
+            self._operator.write(name, cast(bytes, data))  # it takes any buffer
         if self._scheme.torn and self.size_of(name) != len(data):
             raise StorageUnavailable(f"{self._scheme.title} did not keep all bytes of an object.", retry_after_s=5)
 
@@ -219,7 +214,7 @@ class OpenDALProvider(PieceMultipart):
         except exceptions.NotFound:
             raise NotFound from None
         except ERRORS as error:
-            raise _translate(self._scheme.title, error) from None
+            raise translate(self._scheme.title, error) from None
 
 
 class CopyingOpenDALProvider(OpenDALProvider):
@@ -255,73 +250,6 @@ class CopyingOpenDALProvider(OpenDALProvider):
             self._operator.copy(source, target)
         if self.size_of(target) != size_bytes:
             raise StorageUnavailable(f"{self._scheme.title} did not copy all bytes of an object.", retry_after_s=5)
-
-
-class PieceWriter:
-    """Fills one piece at a time; see `Writer`."""
-
-    def __init__(self, provider: OpenDALProvider, key: str, piece_bytes: int) -> None:
-        self._provider, self._key, self._piece_bytes = provider, key, piece_bytes
-        self._buffer = bytearray()
-        self._pieces: list[Piece] = []
-        self._ended = False
-
-    def write(self, data: bytes) -> None:
-        """Append bytes; a full piece is sent."""
-        view = memoryview(data)
-        while view:
-            room = self._piece_bytes - len(self._buffer)
-            self._buffer += view[:room]
-            view = view[room:]
-            if len(self._buffer) == self._piece_bytes:
-                self._send()
-
-    def complete(self) -> ObjectMeta:
-        """Send the rest, see that nobody removed the pieces meanwhile, and make the object visible."""
-        if self._pieces:
-            number, size_bytes = self._pieces[0]
-            if self._provider.size_of(piece_name(self._key, number)) != size_bytes:
-                raise StorageUnavailable("The unfinished object was removed while it was being written.")
-        if self._buffer:
-            self._send()
-        meta = self._provider.finish(self._key, self._pieces)
-        self._ended = True
-        return meta
-
-    def abort(self) -> None:
-        """Remove the pieces that were sent."""
-        if not self._ended:
-            self._ended = True
-            self._buffer = bytearray()
-            self._provider.forget(self._key, [number for number, _ in self._pieces])
-
-    def _send(self) -> None:
-        number = len(self._pieces) + 1
-        if number > MAX_PIECES:
-            raise StorageFull("The object has more pieces than this provider takes.")
-        self._pieces.append((number, len(self._buffer)))  # before it is sent: half of it may arrive
-        self._provider.put(piece_name(self._key, number), self._buffer)
-        self._buffer.clear()
-
-
-def _translate(title: str, error: Exception) -> DomainError:
-    text = str(error)
-    found = STATUS.search(text)
-    status = int(found[1]) if found else None
-    if status in NO_ROOM or FTP_NO_ROOM.search(text):
-        return StorageFull()
-    if status in REFUSED or isinstance(error, exceptions.PermissionDenied):
-        return StorageUnavailable(f"{title} refuses the account or what it may do: check the secrets and its rights.", retry_after_s=60)
-    if status == 429 or isinstance(error, exceptions.RateLimited):  # noqa: PLR2004 - Too Many Requests
-        return StorageUnavailable(f"{title} asks for fewer requests.", retry_after_s=30)
-    said = f"answers with status {status}" if status else "does not answer"
-    return StorageUnavailable(f"{title} {said}. Is its address right, and is it up?", retry_after_s=10)
-
-
-def _first_line(error: Exception, options: Mapping[str, str]) -> str:
-    """Return what the library says, unless it repeats a value: that could be a secret."""
-    line = str(error).partition("\n")[0].rpartition("=> ")[2]
-    return line if not any(value and value in line for value in options.values()) else "a value is not of the form that it must have."
 
 
 def _checked(key: str) -> str:

@@ -49,6 +49,8 @@ SCHEMES: Mapping[str, Scheme] = {
     "yandex-disk": Scheme("Yandex Disk", torn=True),
 }
 
+LOCAL_FILES = frozenset({"oidc_token_file"})
+"""Options that name a file of this machine: not taken."""
 FIELDS = frozenset({"scheme", "options", "timeout_s"})
 SECRET_NAME = re.compile(r"password|secret|token|key|sas|credential|^delegation$")
 """What must not be among the options, which are shown to operators; names that end in `_id` are no secrets."""
@@ -86,6 +88,8 @@ def parse(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> OpenDALConfi
     if unknown := (set(options) | set(secrets)) - known:
         raise ValidationFailed(f"'{scheme}' has no option {_names(unknown)}; it has {_names(known)}.")
     texts = {name: _text(name, value) for name, value in {**options, **secrets}.items()}
+    if "disable_config_load" in known:
+        texts["disable_config_load"] = "true"  # else credentials that lie about in the environment would be used
     return OpenDALConfig(scheme, texts, _timeout(config.get("timeout_s", 60)))
 
 
@@ -104,7 +108,7 @@ def known_options(scheme: str) -> frozenset[str]:
     for declared in vars(config).values():
         fields: dict[str, Any] = getattr(declared, "__annotations__", {})
         if re.search(rf"""['"]{re.escape(scheme)}['"]""", str(getattr(fields.get("scheme"), "__forward_arg__", ""))):
-            return frozenset(fields) - {"scheme"}
+            return frozenset(fields) - {"scheme"} - LOCAL_FILES
     return frozenset()
 
 
