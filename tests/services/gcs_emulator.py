@@ -57,10 +57,6 @@ class Handler(server.RequestHandler):  # type: ignore[misc]
     most_per_page = 1000
     token_wanted = False
 
-    def handle_one_request(self) -> None:
-        with_lock = super().handle_one_request
-        with_lock()
-
     def _do(self, method: str) -> None:
         parts = urlsplit(self.path)
         self.query = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -76,16 +72,16 @@ class Handler(server.RequestHandler):  # type: ignore[misc]
                 error = {"code": refused.status, "message": refused.message, "errors": [{"reason": refused.reason}]}
                 self._json(refused.status, {"error": error})
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - the standard library's name
         self._do("GET")
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - the standard library's name
         self._do("POST")
 
-    def do_PUT(self) -> None:
+    def do_PUT(self) -> None:  # noqa: N802 - the standard library's name
         self._do("PUT")
 
-    def do_DELETE(self) -> None:
+    def do_DELETE(self) -> None:  # noqa: N802 - the standard library's name
         self._do("DELETE")
 
     def _own(self, method: str) -> bool:
@@ -94,9 +90,9 @@ class Handler(server.RequestHandler):  # type: ignore[misc]
             self._check_signature(method, self.segments[0], "/".join(self.segments[1:]))
         elif self.segments != [""] and "upload_id" not in self.query and self.token_wanted:
             self._check_token()
-        if "b" not in self.segments:
-            return False
-        at = self.segments.index("b")
+        return "b" in self.segments and self._in_bucket(method, self.segments.index("b"))
+
+    def _in_bucket(self, method: str, at: int) -> bool:
         bucket, name = self.segments[at + 1], "/".join(self.segments[at + 3 :])
         if self.storage.get_bucket(bucket) is None and method != "POST":
             raise RefusedError(404, "notFound", "The specified bucket does not exist.")
@@ -167,12 +163,14 @@ class Handler(server.RequestHandler):  # type: ignore[misc]
         more = {"nextPageToken": page[-1]} if len(page) < len(names) else {}
         self._json(200, {"items": [self.storage.objects[bucket][name] for name in page], **more})
 
-    def _check_signature(self, method: str, bucket: str, name: str) -> None:
+    def _check_signature(self, method: str, bucket: str, key: str) -> None:
         """https://cloud.google.com/storage/docs/authentication/canonical-requests"""
         signed = self.query["X-Goog-SignedHeaders"].split(";")
-        query = "&".join(f"{quote(k, safe='-_.~')}={quote(v, safe='-_.~')}" for k, v in sorted(self.query.items()) if k != "X-Goog-Signature")
+        query = "&".join(
+            f"{quote(k, safe='-_.~')}={quote(v, safe='-_.~')}" for k, v in sorted(self.query.items()) if k != "X-Goog-Signature"
+        )
         headers = "".join(f"{each}:{(self.headers.get(each) or '').strip()}\n" for each in signed)
-        path = f"/{bucket}/{quote(name, safe='/-_.~')}"
+        path = f"/{bucket}/{quote(key, safe='/-_.~')}"
         canonical = "\n".join([method, path, query, headers, ";".join(signed), "UNSIGNED-PAYLOAD"])
         scope = self.query["X-Goog-Credential"].partition("/")[2]
         digest = hashlib.sha256(canonical.encode()).hexdigest()

@@ -24,13 +24,24 @@ from google.cloud import storage
 from google.oauth2 import service_account
 from requests.adapters import HTTPAdapter
 
-from strongroom.errors import NotFound, StorageUnavailable
+from strongroom.errors import StorageUnavailable
 from strongroom.storage.base import CannotCompose, ObjectMeta, Part, PartLimits, Provider, Reader, SignedRequest, Slice, Writer
 from strongroom.storage.gcs_config import GCSConfig, parse
 from strongroom.storage.gcs_transport import NOT_THERE, StatusError, Uploads, bucket_wanted, crc32c, reason_of, translated
 from strongroom.storage.gcs_writer import GCSWriter
-from strongroom.storage.keys import KEY_PATTERN, PREFIX_PATTERN
-from strongroom.storage.pieces import MARK, MAX_PARTS, MIB, Buffer, Grouped, PieceMultipart, owner, piece_name, piece_number
+from strongroom.storage.pieces import (
+    MARK,
+    MAX_PARTS,
+    MIB,
+    Buffer,
+    Grouped,
+    PieceMultipart,
+    checked,
+    checked_prefix,
+    owner,
+    piece_name,
+    piece_number,
+)
 from strongroom.storage.ranged import RangedReader
 
 COMPOSED_AT_ONCE = 32
@@ -73,7 +84,7 @@ class GCSProvider(PieceMultipart):
 
     def writer(self, key: str, size_bytes: int | None) -> Writer:  # noqa: ARG002 - Google wants no size
         """Begin an object; what fits into one chunk is sent in one request."""
-        return GCSWriter(self.uploads, _checked(key))
+        return GCSWriter(self.uploads, checked(key))
 
     def open(self, key: str) -> Reader:
         """Open the generation that is there now: what comes later does not mix in."""
@@ -95,11 +106,11 @@ class GCSProvider(PieceMultipart):
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove objects and what lies beside them, in batches."""
-        self._remove(name for key in keys for name in self._names_of(_checked(key)))
+        self._remove(name for key in keys for name in self._names_of(checked(key)))
 
     def list(self, prefix: str) -> Iterator[ObjectMeta]:
         """Walk a tenant's objects, page by page. Google gives names in order, so that pieces follow their key."""
-        for key, blobs in groupby(self._blobs(_checked_prefix(prefix)), key=lambda blob: owner(blob.name)):
+        for key, blobs in groupby(self._blobs(checked_prefix(prefix)), key=lambda blob: owner(blob.name)):
             found = list(blobs)
             if found[0].name == key:
                 yield _meta(found[0])
@@ -108,7 +119,7 @@ class GCSProvider(PieceMultipart):
 
     def delete_prefix(self, prefix: str) -> None:
         """Remove all of a tenant's objects."""
-        self._remove(blob.name for blob in self._blobs(_checked_prefix(prefix)))
+        self._remove(blob.name for blob in self._blobs(checked_prefix(prefix)))
 
     def check(self) -> None:
         """Write and remove a tiny object."""
@@ -122,8 +133,8 @@ class GCSProvider(PieceMultipart):
         if not sources:
             raise CannotCompose
         if len(sources) > 1:
-            return self._compose(_checked(key), sources)
-        target, token = self._bucket.blob(_checked(key)), None
+            return self._compose(checked(key), sources)
+        target, token = self._bucket.blob(checked(key)), None
         with translated(self._config.bucket):
             while True:
                 token, _, _ = target.rewrite(sources[0], token=token, if_source_generation_match=sources[0].generation, **self._options)
@@ -144,7 +155,7 @@ class GCSProvider(PieceMultipart):
             return bytes(self._bucket.blob(name).download_as_bytes(raw_download=True, checksum=None, **self._options))
 
     def _found_parts(self, key: str) -> Iterator[Part]:
-        for blob in self._blobs(f"{_checked(key)}."):
+        for blob in self._blobs(f"{checked(key)}."):
             if number := piece_number(blob.name):
                 yield Part(number, blob.size, str(blob.generation))
 
@@ -162,7 +173,7 @@ class GCSProvider(PieceMultipart):
 
     def _clear(self, key: str, parts: Sequence[Part]) -> None:  # noqa: ARG002 - composed objects need none of their sources
         mark = piece_name(key, MARK)
-        self._remove(name for name in self._names_of(key) if name not in {key, mark})
+        self._remove(name for name in self._names_of(key) if piece_number(name) or name.startswith(f"{key}.join"))
         self._remove([mark])
 
     def _compose(self, key: str, sources: Sequence[storage.Blob]) -> ObjectMeta:
@@ -201,7 +212,7 @@ class GCSProvider(PieceMultipart):
                 raise StatusError(answer.status_code, reason_of(answer))
 
     def _describe(self, key: str) -> storage.Blob:
-        blob = self._bucket.blob(_checked(key))
+        blob = self._bucket.blob(checked(key))
         with translated(self._config.bucket):
             blob.reload(**self._options)
         return blob
@@ -230,7 +241,7 @@ class SigningGCSProvider(GCSProvider):
 
     def presign_get(self, key: str, lifetime_s: int, *, content_type: str, disposition: str) -> SignedRequest:
         """Sign a GET that answers with this type and Content-Disposition."""
-        return self._signed(_checked(key), "GET", lifetime_s, response_type=content_type, response_disposition=disposition)
+        return self._signed(checked(key), "GET", lifetime_s, response_type=content_type, response_disposition=disposition)
 
     def _signed(self, name: str, method: str, lifetime_s: int, *, headers: Mapping[str, str] | None = None, **answer: str) -> SignedRequest:
         expires_at = datetime.now(UTC) + timedelta(seconds=lifetime_s)
@@ -262,15 +273,3 @@ def _unfinished(blobs: Iterable[storage.Blob]) -> Iterator[ObjectMeta]:
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
     return iter(lambda: list(islice(iterator, size)), [])
-
-
-def _checked(key: str) -> str:
-    if not KEY_PATTERN.fullmatch(key):
-        raise NotFound
-    return key
-
-
-def _checked_prefix(prefix: str) -> str:
-    if not PREFIX_PATTERN.fullmatch(prefix):
-        raise NotFound
-    return prefix

@@ -24,12 +24,24 @@ from opendal.layers import RetryLayer, TimeoutLayer
 
 from strongroom.errors import DomainError, NotFound, StorageUnavailable, ValidationFailed
 from strongroom.storage.base import CannotCompose, ObjectMeta, Part, PartLimits, Provider, Reader, Slice, Writer
-from strongroom.storage.keys import KEY_PATTERN, PREFIX_PATTERN
 from strongroom.storage.opendal_errors import ERRORS, first_line, translate
 from strongroom.storage.opendal_index import Index, Piece
 from strongroom.storage.opendal_schemes import SCHEMES, OpenDALConfig, parse
 from strongroom.storage.opendal_writer import PIECE_BYTES, PieceWriter
-from strongroom.storage.pieces import MARK, MAX_PARTS, MAX_PIECES, MIB, Buffer, Grouped, PieceMultipart, owner, piece_name, piece_number
+from strongroom.storage.pieces import (
+    MARK,
+    MAX_PARTS,
+    MAX_PIECES,
+    MIB,
+    Buffer,
+    Grouped,
+    PieceMultipart,
+    checked,
+    checked_prefix,
+    owner,
+    piece_name,
+    piece_number,
+)
 from strongroom.storage.ranged import RangedReader
 
 TRIES = 3
@@ -63,7 +75,7 @@ class OpenDALProvider(PieceMultipart):
     def writer(self, key: str, size_bytes: int | None) -> Writer:
         """Begin an object; nothing is sent before the first piece is full."""
         wanted = max(PIECE_BYTES, -(-(size_bytes or 0) // MAX_PIECES))
-        return PieceWriter(self, _checked(key), min(wanted, self.part_limits.max_bytes))
+        return PieceWriter(self, checked(key), min(wanted, self.part_limits.max_bytes))
 
     def open(self, key: str) -> Reader:
         """Open an object."""
@@ -85,7 +97,7 @@ class OpenDALProvider(PieceMultipart):
             NotFound, StorageUnavailable
         """
         with self._translated():
-            index = Index.from_bytes(bytes(self._operator.read(_checked(key))))
+            index = Index.from_bytes(bytes(self._operator.read(checked(key))))
         if index is None:
             raise NotFound
         return index
@@ -104,7 +116,7 @@ class OpenDALProvider(PieceMultipart):
 
     def list(self, prefix: str) -> Iterator[ObjectMeta]:
         """Walk a tenant's folders; one folder's names are held at a time."""
-        for folder, _ in self._entries(_checked_prefix(prefix)):
+        for folder, _ in self._entries(checked_prefix(prefix)):
             if not folder.endswith("/") or folder == prefix:
                 continue
             grouped = Grouped()
@@ -118,7 +130,7 @@ class OpenDALProvider(PieceMultipart):
     def delete_prefix(self, prefix: str) -> None:
         """Remove a tenant's folder."""
         with self._translated(), suppress(exceptions.NotFound):
-            self._operator.delete(_checked_prefix(prefix), recursive=True)
+            self._operator.delete(checked_prefix(prefix), recursive=True)
 
     def check(self) -> None:
         """Write, measure and remove a tiny object."""
@@ -154,18 +166,18 @@ class OpenDALProvider(PieceMultipart):
             self._remove(piece_name(key, number) for number in numbers)
 
     def _put_piece(self, name: str, data: Buffer) -> str:
-        _checked(owner(name))
+        checked(owner(name))
         self.put(name, data)
         return ""
 
     def _read_mark(self, name: str) -> bytes:
-        _checked(owner(name))
+        checked(owner(name))
         with self._translated():
             return bytes(self._operator.read(name))
 
     def _found_parts(self, key: str) -> Iterator[Part]:
         sizes: dict[int, int] = {}
-        for name, meta in self._entries(f"{_checked(key)}."):
+        for name, meta in self._entries(f"{checked(key)}."):
             if number := piece_number(name):
                 sizes[number] = meta.content_length
         yield from (Part(number, sizes[number]) for number in sorted(sizes))
@@ -191,7 +203,7 @@ class OpenDALProvider(PieceMultipart):
         return data
 
     def _names_of(self, key: str) -> Iterator[str]:
-        return (name for name, _ in self._entries(f"{_checked(key)}."))
+        return (name for name, _ in self._entries(f"{checked(key)}."))
 
     def _entries(self, path: str) -> Iterator[tuple[str, Any]]:
         with self._translated(), suppress(exceptions.NotFound):
@@ -229,7 +241,7 @@ class CopyingOpenDALProvider(OpenDALProvider):
         try:
             for number, (name, size_bytes) in enumerate(sources, start=1):
                 made.append((number, size_bytes))
-                self._copy(name, piece_name(_checked(key), number), size_bytes)
+                self._copy(name, piece_name(checked(key), number), size_bytes)
             return self.finish(key, made)
         except DomainError:
             self.forget(key, [number for number, _ in made])
@@ -250,15 +262,3 @@ class CopyingOpenDALProvider(OpenDALProvider):
             self._operator.copy(source, target)
         if self.size_of(target) != size_bytes:
             raise StorageUnavailable(f"{self._scheme.title} did not copy all bytes of an object.", retry_after_s=5)
-
-
-def _checked(key: str) -> str:
-    if not KEY_PATTERN.fullmatch(key):
-        raise NotFound
-    return key
-
-
-def _checked_prefix(prefix: str) -> str:
-    if not PREFIX_PATTERN.fullmatch(prefix):
-        raise NotFound
-    return prefix

@@ -9,6 +9,7 @@ An assemble that is cut off can be called again: the mark and the pieces go away
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -17,7 +18,9 @@ from secrets import token_hex
 
 from strongroom.errors import Conflict, NotFound
 from strongroom.storage.base import ObjectMeta, Part, PartLimits
+from strongroom.storage.keys import KEY_PATTERN, PREFIX_PATTERN
 
+BESIDE = re.compile(rf"{KEY_PATTERN.pattern}(\.[a-z]+)?")
 MIB = 1024 * 1024
 MARK = 0
 MAX_PARTS = 10_000
@@ -26,13 +29,35 @@ MAX_PIECES = 99_999
 Buffer = bytes | bytearray | memoryview
 
 
+def checked(key: str) -> str:
+    """Return a key as it is: an object's, or that of the tail which is kept beside it.
+
+    Raises:
+        NotFound: it is none.
+    """
+    if not BESIDE.fullmatch(key):
+        raise NotFound
+    return key
+
+
+def checked_prefix(prefix: str) -> str:
+    """Return a tenant's prefix as it is.
+
+    Raises:
+        NotFound: it is none.
+    """
+    if not PREFIX_PATTERN.fullmatch(prefix):
+        raise NotFound
+    return prefix
+
+
 def piece_name(key: str, number: int) -> str:
     """Return the name of a key's piece."""
     return f"{key}.{number:05}"
 
 
 def owner(name: str) -> str:
-    """Return the key that an object belongs to: a piece's, or its own. Keys have no dot."""
+    """Return the key that an object belongs to: a piece's, or its own. Ids have no dot."""
     return name.partition(".")[0]
 
 
