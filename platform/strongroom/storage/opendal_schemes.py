@@ -19,10 +19,15 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Scheme:
-    """A service. `torn`: a write that breaks off can leave the first part of its bytes, so each one is measured afterwards."""
+    """A service.
+
+    torn: a write that breaks off can leave the first part of its bytes, so each one is measured afterwards.
+    vague: it says the same of a file that is missing and of one that cannot be read.
+    """
 
     title: str
     torn: bool = False
+    vague: bool = False
     largest_write: int = 64 * MIB
 
 
@@ -34,7 +39,7 @@ SCHEMES: Mapping[str, Scheme] = {
     "b2": Scheme("Backblaze B2"),
     "cos": Scheme("Tencent Cloud COS"),
     "dropbox": Scheme("Dropbox"),
-    "ftp": Scheme("FTP and FTPS", torn=True),
+    "ftp": Scheme("FTP and FTPS", torn=True, vague=True),
     "gdrive": Scheme("Google Drive"),
     "koofr": Scheme("Koofr", torn=True),
     "obs": Scheme("Huawei Cloud OBS"),

@@ -26,6 +26,8 @@ MARK = 0
 MAX_PARTS = 10_000
 MAX_PIECES = 99_999
 
+EMPTY = Part(0, 0)
+
 Buffer = bytes | bytearray | memoryview
 
 
@@ -80,6 +82,8 @@ class PieceMultipart(ABC):
 
     def put_part(self, key: str, session: str, number: int, data: Buffer) -> Part:
         """Store a part as an object of its own."""
+        if not 1 <= number <= self.part_limits.max_count:
+            raise Conflict(f"There is no part {number}: they are numbered from 1 to {self.part_limits.max_count}.")
         self._check_session(key, session)
         tag = self._put_piece(piece_name(key, number), data)
         return Part(number, len(data), tag)
@@ -122,8 +126,8 @@ class PieceMultipart(ABC):
             raise Conflict("A part is named twice.")
         found = {part.number: part for part in self._found_parts(key)}
         for part in parts:
-            there = found.get(part.number)
-            if there is None or there.size_bytes != part.size_bytes or (part.tag and there.tag != part.tag):
+            there = found.get(part.number, EMPTY)
+            if there.size_bytes != part.size_bytes or (part.tag and there.tag != part.tag):
                 raise Conflict(f"Part {part.number} is not there, or is another one.")
 
     @abstractmethod
