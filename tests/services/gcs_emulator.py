@@ -32,6 +32,7 @@ from gcp_storage_emulator.handlers import objects
 COMPOSED_AT_ONCE = 32
 LOCK = threading.RLock()
 TOKEN = "emulated-token"
+COMPLETE: dict[str, Any] = {}
 
 
 def _incomplete(response: Any, storage: Any, upload_id: str, fallback_end: int = 0) -> None:  # noqa: ARG001 - the emulator's own signature
@@ -52,7 +53,15 @@ def _empty_too(request: Any, response: Any, storage: Any) -> None:
     _media_upload(request, response, storage)
 
 
+def _finished(response: Any, storage: Any, obj: Any, data: bytes, upload_id: str) -> None:
+    """A session that is complete answers again, as Google's does; the emulator forgets it."""
+    _finalize(response, storage, obj, data, upload_id)
+    COMPLETE[upload_id] = storage.get_file_obj(obj["bucket"], obj["name"])
+
+
 objects._media_upload = _empty_too
+_finalize = objects._finalize_resumable_object
+objects._finalize_resumable_object = _finished
 
 
 class RefusedError(Exception):
@@ -130,6 +139,10 @@ class Handler(server.RequestHandler):  # type: ignore[misc]
         if method == "DELETE":
             self.storage.resumable.pop(self.query["upload_id"], None)
             self._json(499, {})
+            return True
+        if self.query.get("upload_id") in COMPLETE:
+            self._drain()
+            self._json(200, COMPLETE[self.query["upload_id"]])
             return True
         self._check_checksum()
         return False

@@ -54,7 +54,7 @@ class Outage:
         """Let a fault befall what comes now; connections that are kept open are ended."""
         with self._lock:
             self.fault, self.times, self.cut_after = fault, times, cut_after
-            for each in self._open:
+            for each in tuple(self._open):
                 with contextlib.suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
 
@@ -96,28 +96,25 @@ class Outage:
             self._open.add(server)
             onwards = threading.Thread(target=_pump, args=(client, server, None), daemon=True)
             onwards.start()
-            if _pump(server, client, cut_after):
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            else:
-                with contextlib.suppress(OSError):
-                    client.shutdown(socket.SHUT_RDWR)
+            _pump(server, client, cut_after)
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
             onwards.join()
             self._open.discard(server)
 
 
-def _pump(source: socket.socket, target: socket.socket, cut_after: int | None) -> bool:
-    """Copy until the end; tell whether it was cut off."""
+def _pump(source: socket.socket, target: socket.socket, cut_after: int | None) -> None:
+    """Copy until the end, or until it is cut off."""
     with contextlib.suppress(OSError):
         while data := source.recv(PIECE):
             if cut_after is not None and len(data) >= cut_after:
                 target.sendall(data[:cut_after])
                 source.shutdown(socket.SHUT_RDWR)
-                return True
+                return
             cut_after = cut_after - len(data) if cut_after is not None else None
             target.sendall(data)
     with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_WR)
-    return False
 
 
 def _answer(client: socket.socket, status: bytes) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 from strongroom.errors import Conflict, NotFound
 from strongroom.storage.base import CannotCompose, Multipart, Part, ServerSideCopy, Slice
-from strongroom.storage.pieces import MARK, owner, piece_name, piece_number
+from strongroom.storage.pieces import MARK, owner, piece_number
 
 from tests.storage.clouds import MIB, Pieced, gcs_provider, new_key, opendal_provider, prefix_of, put, put_parts, read
 

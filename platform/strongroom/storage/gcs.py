@@ -89,9 +89,9 @@ class GCSProvider(PieceMultipart):
     def open(self, key: str) -> Reader:
         """Open the generation that is there now: what comes later does not mix in."""
         found = self._describe(key)
-        blob = self._bucket.blob(key, generation=found.generation)
 
         def fetch(offset: int, length: int) -> bytes:
+            blob = self._bucket.blob(key, generation=found.generation)  # a new one: a download may overwrite its generation
             with translated(self._config.bucket):
                 data = blob.download_as_bytes(start=offset, end=offset + length - 1, raw_download=True, checksum=None, **self._options)
             if len(data) != length:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import google_crc32c
 import requests
+import urllib3
 from google.api_core import exceptions as api
 from google.api_core.retry import Retry
 from google.auth import exceptions as auth
@@ -35,7 +36,7 @@ FULL_REASONS = frozenset({"storageQuotaExceeded", "uploadTooLarge"})
 NO_BUCKET = "bucket does not exist"
 CHECKSUM_STEP = 1024 * 1024
 T = TypeVar("T")
-NETWORK = (requests.RequestException, ConnectionError, TimeoutError)
+NETWORK = (requests.RequestException, urllib3.exceptions.HTTPError, ConnectionError, TimeoutError)
 
 
 class StatusError(Exception):

@@ -61,4 +61,4 @@ class GCSWriter:
         with memoryview(self._buffer) as view:
             self._uploads.send(self._address, self._sent_bytes, view, total=None)
         self._sent_bytes += len(self._buffer)
-        self._buffer.clear()
+        self._buffer = bytearray()  # not emptied: the traceback of a try that failed may still hold a view of it

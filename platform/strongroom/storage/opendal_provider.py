@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import Any, cast
 from uuid import uuid4
 
@@ -80,9 +81,19 @@ class OpenDALProvider(PieceMultipart):
     def open(self, key: str) -> Reader:
         """Open an object."""
         index = self.index(key)
+        sizes = dict(index.pieces)
+
+        @lru_cache(maxsize=1)
+        def whole(number: int) -> bytes:
+            return self._read(piece_name(key, number), 0, sizes[number])
+
+        def piece(number: int, start: int, length: int) -> bytes:
+            if self._scheme.whole:
+                return whole(number)[start : start + length]
+            return self._read(piece_name(key, number), start, length)
 
         def fetch(offset: int, length: int) -> bytes:
-            return b"".join(self._read(piece_name(key, number), start, take) for number, start, take in index.ranges(offset, length))
+            return b"".join(piece(*each) for each in index.ranges(offset, length))
 
         return RangedReader(index.size_bytes, fetch)
 

@@ -23,11 +23,13 @@ class Scheme:
 
     torn: a write that breaks off can leave the first part of its bytes, so each one is measured afterwards.
     vague: it says the same of a file that is missing and of one that cannot be read.
+    whole: reading from an offset gives the beginning all the same, so pieces are read whole.
     """
 
     title: str
     torn: bool = False
     vague: bool = False
+    whole: bool = False
     largest_write: int = 64 * MIB
 
 
@@ -39,7 +41,7 @@ SCHEMES: Mapping[str, Scheme] = {
     "b2": Scheme("Backblaze B2"),
     "cos": Scheme("Tencent Cloud COS"),
     "dropbox": Scheme("Dropbox"),
-    "ftp": Scheme("FTP and FTPS", torn=True, vague=True),
+    "ftp": Scheme("FTP and FTPS", torn=True, vague=True, whole=True),
     "gdrive": Scheme("Google Drive"),
     "koofr": Scheme("Koofr", torn=True),
     "obs": Scheme("Huawei Cloud OBS"),
