@@ -16,6 +16,16 @@ FTP_NO_ROOM = re.compile(r"\b(452|552)\b.*(space|storage|quota)", re.IGNORECASE)
 ERRORS = tuple(each for each in vars(exceptions).values() if isinstance(each, type) and issubclass(each, Exception))
 
 
+def is_empty(error: Exception) -> bool:
+    """Tell whether a read failed only because there is no byte to read (416)."""
+    return bool(re.search(r"\bstatus: 416\b", str(error)))
+
+
+def is_vague(error: Exception) -> bool:
+    """Tell whether an FTP server said that it does not give a file, for whatever reason (550, 551)."""
+    return bool(re.search(r"\[55[01]\]", str(error)))
+
+
 def translate(title: str, error: Exception) -> DomainError:
     text = str(error)
     found = STATUS.search(text)

@@ -25,7 +25,7 @@ from opendal.layers import RetryLayer, TimeoutLayer
 
 from strongroom.errors import DomainError, NotFound, StorageUnavailable, ValidationFailed
 from strongroom.storage.base import CannotCompose, ObjectMeta, Part, PartLimits, Provider, Reader, Slice, Writer
-from strongroom.storage.opendal_errors import ERRORS, first_line, translate
+from strongroom.storage.opendal_errors import ERRORS, first_line, is_empty, is_vague, translate
 from strongroom.storage.opendal_index import Index, Piece
 from strongroom.storage.opendal_schemes import SCHEMES, OpenDALConfig, parse
 from strongroom.storage.opendal_writer import PIECE_BYTES, PieceWriter
@@ -211,12 +211,15 @@ class OpenDALProvider(PieceMultipart):
 
     def _read_whole(self, name: str) -> bytes:
         try:
-            with self._translated():
-                return bytes(self._operator.read(name))
-        except StorageUnavailable:
-            if self._scheme.vague and not self._exists(name):
+            return bytes(self._operator.read(name))
+        except exceptions.NotFound:
+            raise NotFound from None
+        except ERRORS as error:
+            if is_empty(error):
+                return b""
+            if self._scheme.vague and is_vague(error) and not self._exists(name):
                 raise NotFound from None
-            raise
+            raise translate(self._scheme.title, error) from None
 
     def _read(self, name: str, start: int, length: int) -> bytes:
         with self._translated():
