@@ -13,6 +13,7 @@ Page: https://opendal.apache.org/docs/python/ and, for a service's options, http
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -232,9 +233,12 @@ class OpenDALProvider(PieceMultipart):
         return (name for name, _ in self._entries(f"{checked(key)}."))
 
     def _entries(self, path: str) -> Iterator[tuple[str, Any]]:
+        """Walk a folder. The library's blocking lister waits with Python's lock held, which stops every thread: so not that one."""
         with self._translated(), suppress(exceptions.NotFound):
-            for entry in self._operator.list(path):
-                yield entry.path, entry.metadata
+            yield from asyncio.run(self._listed(path))
+
+    async def _listed(self, path: str) -> Sequence[tuple[str, Any]]:
+        return [(entry.path, entry.metadata) async for entry in await self._operator.to_async_operator().list(path)]
 
     def _exists(self, name: str) -> bool:
         return self._stat(name) is not None
