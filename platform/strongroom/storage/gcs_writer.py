@@ -7,7 +7,7 @@ import google_crc32c
 from strongroom.errors import StorageUnavailable
 from strongroom.storage.base import ObjectMeta
 from strongroom.storage.gcs_transport import Uploads, modified_at
-from strongroom.storage.pieces import MIB
+from strongroom.storage.pieces import MIB, Buffer
 
 CHUNK_BYTES = 8 * MIB
 
@@ -23,7 +23,7 @@ class GCSWriter:
         self._address = ""
         self._ended = False
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Buffer) -> None:
         """Append bytes; a full chunk is sent when more follows, since the last one ends the upload."""
         self._checksum.update(bytes(data))
         view = memoryview(data)

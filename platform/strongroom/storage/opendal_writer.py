@@ -38,7 +38,7 @@ class PieceWriter:
         self._pieces: list[Piece] = []
         self._ended = False
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Buffer) -> None:
         """Append bytes; a full piece is sent."""
         view = memoryview(data)
         while view:
