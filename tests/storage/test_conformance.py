@@ -21,6 +21,7 @@ from strongroom.storage.probe import probe
 from strongroom.storage.providers import KINDS, make_provider
 
 from tests.slow import all_at_once
+from tests.storage.clouds import gcs_provider, opendal_provider
 
 MIB = 1024 * 1024
 
@@ -29,12 +30,24 @@ def filesystem(folder: Path) -> Provider:
     return make_provider("filesystem", {"root": str(folder)})
 
 
-PROVIDERS: dict[str, Callable[[Path], Provider]] = {"filesystem": filesystem}
+PROVIDERS: dict[str, Callable[[pytest.FixtureRequest], Provider]] = {
+    "filesystem": lambda request: filesystem(request.getfixturevalue("tmp_path")),
+    "gcs": lambda request: gcs_provider(request.getfixturevalue("gcs_server")),
+    "opendal": lambda request: opendal_provider(request.getfixturevalue("webdav_server")),
+    "opendal on ftp": lambda request: opendal_provider(request.getfixturevalue("ftp_server")),
+}
+SENDS_AT_ONCE = {"filesystem"}
+"""Kinds with which something is there as soon as a writer is open; the others gather a first chunk, and before it leave nothing."""
 
 
 @pytest.fixture(params=sorted(PROVIDERS))
-def provider(request: pytest.FixtureRequest, tmp_path: Path) -> Provider:
-    return PROVIDERS[request.param](tmp_path)
+def provider(request: pytest.FixtureRequest) -> Provider:
+    return PROVIDERS[request.param](request)
+
+
+@pytest.fixture
+def sends_at_once(request: pytest.FixtureRequest, provider: Provider) -> bool:  # noqa: ARG001 - parametrised with it
+    return request.node.callspec.params["provider"] in SENDS_AT_ONCE
 
 
 @pytest.fixture
@@ -65,7 +78,7 @@ def read(provider: Provider, key: str) -> bytes:
 
 
 def test_every_kind_is_held_to_this() -> None:
-    assert set(PROVIDERS) == set(KINDS)
+    assert {name.partition(" ")[0] for name in PROVIDERS} == set(KINDS)
 
 
 @pytest.mark.parametrize(
@@ -99,14 +112,15 @@ def test_reading_from_anywhere(provider: Provider, prefix: str) -> None:
         reader.close()
 
 
-def test_nothing_is_seen_before_it_is_complete(provider: Provider, prefix: str) -> None:
+def test_nothing_is_seen_before_it_is_complete(provider: Provider, prefix: str, sends_at_once: bool) -> None:
     key = key_in(prefix)
     writer = provider.writer(key, 100)
     writer.write(b"half")
     for act in (provider.head, provider.open):
         with pytest.raises(NotFound):
             act(key)
-    assert [each.key for each in provider.list(prefix)] == [key], "a walk finds what is unfinished, for the sweeper"
+    left = [key] if sends_at_once else []
+    assert [each.key for each in provider.list(prefix)] == left, "a walk finds what is unfinished, for the sweeper"
     writer.abort()
     assert list(provider.list(prefix)) == []
 
@@ -151,7 +165,9 @@ def test_delete_is_idempotent_and_exact(provider: Provider, prefix: str) -> None
     assert [each.key for each in provider.list(prefix)] == keys[2:]
 
 
-def test_delete_removes_what_was_left_unfinished(provider: Provider, prefix: str) -> None:
+def test_delete_removes_what_was_left_unfinished(provider: Provider, prefix: str, sends_at_once: bool) -> None:
+    if not sends_at_once:
+        return  # nothing is left; see test_gcs and test_opendal for what is after the first chunk
     key = key_in(prefix)
     writer = provider.writer(key, 100)
     writer.write(b"half")
@@ -195,7 +211,7 @@ def test_many_writers_at_once(provider: Provider, prefix: str) -> None:
 def test_the_probe_passes(provider: Provider, tmp_path: Path) -> None:
     assert all(not problem for _, problem in probe(provider))
     assert [name for name, _ in probe(provider)] == ["check", "write", "describe", "read", "list", "delete"]
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []  # also the filesystem's own
 
 
 # Making providers

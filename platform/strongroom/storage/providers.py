@@ -1,4 +1,7 @@
-"""From a provider's row in the registry to a provider: the table of kinds."""
+"""From a provider's row in the registry to a provider: the table of kinds.
+
+Each kind imports its module when it is used: a process whose tenants live on a file system loads no cloud library.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +11,34 @@ from typing import Any
 
 from strongroom.errors import UnknownProviderKind, ValidationFailed
 from strongroom.storage.base import Provider
-from strongroom.storage.filesystem import FilesystemProvider
 
 
 def _filesystem(config: Mapping[str, Any], _secrets: Mapping[str, Any]) -> Provider:
+    from strongroom.storage.filesystem import FilesystemProvider  # noqa: PLC0415
+
     root = config.get("root")
     if not isinstance(root, str) or not Path(root).is_absolute():
         raise ValidationFailed("A filesystem provider needs 'root', the absolute path of a folder.")
     return FilesystemProvider(Path(root))
 
 
-KINDS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Provider]] = {"filesystem": _filesystem}
+def _gcs(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> Provider:
+    from strongroom.storage.gcs import make_gcs  # noqa: PLC0415
+
+    return make_gcs(config, secrets)
+
+
+def _opendal(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> Provider:
+    from strongroom.storage.opendal_provider import make_opendal  # noqa: PLC0415
+
+    return make_opendal(config, secrets)
+
+
+KINDS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Provider]] = {
+    "filesystem": _filesystem,
+    "gcs": _gcs,
+    "opendal": _opendal,
+}
 
 
 def make_provider(kind: str, config: Mapping[str, Any], secrets: Mapping[str, Any] | None = None) -> Provider:
