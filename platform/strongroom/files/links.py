@@ -63,7 +63,7 @@ def make_link(
             file = repository.get_version(connection, file_id, version_id)
     claims = {"ver": file.version_id.hex, "usr": principal.user_id.hex, "inl": inline}
     if principal.api_key_id is not None:
-        claims["key"] = principal.api_key_id.hex
+        claims["api"] = principal.api_key_id.hex
     if single_use:
         claims["one"] = new_id().hex
     token = sign(_key(runtime, tenant), PURPOSE, file_id.hex, expires_in_s, **claims)
@@ -133,6 +133,6 @@ def _key(runtime: Runtime, tenant: Tenant) -> bytes:
 def _to_link(claims: dict[str, Any]) -> Link:
     return Link(
         file_id=UUID(claims["sub"]), version_id=UUID(claims["ver"]), user_id=UUID(claims["usr"]),
-        api_key_id=UUID(claims["key"]) if "key" in claims else None, inline=bool(claims["inl"]),
+        api_key_id=UUID(claims["api"]) if "api" in claims else None, inline=bool(claims["inl"]),
         id=UUID(claims["one"]) if "one" in claims else None, expires_at=datetime.fromtimestamp(claims["exp"], UTC),
     )  # fmt: skip
