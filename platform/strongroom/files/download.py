@@ -25,8 +25,9 @@ from strongroom.usage.ledger import ledger
 
 OK, PARTIAL, FOUND, NOT_MODIFIED = 200, 206, 302, 304
 REDIRECT_LIFETIME_S = 60
-# A server that we hand over to compares these with tags and times of its own
-CONDITIONS = ("If-Match", "If-Unmodified-Since", "If-Range")
+# Those whom we hand over to compare these with tags and times of their own
+NOT_FOR_NGINX = ("If-Match", "If-Unmodified-Since")
+NOT_FOR_PROVIDERS = (*NOT_FOR_NGINX, "If-Range")
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def _redirected(answer: Answer) -> Response | None:
     """
     grant, manner = answer.grant, answer.manner
     wanted = manner.redirect or grant.bucket.redirect_downloads
-    if not wanted or manner.spend or answer.coding or _has_conditions():
+    if not wanted or manner.spend or answer.coding or _asks(NOT_FOR_PROVIDERS):
         return None
     signed = grants.storage_of(runtime(), current_tenant(), grant.file).presign_get(
         grant.file.bucket_id, grant.file.version_id, REDIRECT_LIFETIME_S,
@@ -163,18 +164,20 @@ def _redirected(answer: Answer) -> Response | None:
 def _by_nginx(answer: Answer) -> Response | None:
     """Have nginx in front send the file; it cuts the ranges by itself."""
     prefix, file = runtime().settings.accel_prefix, answer.grant.file
-    if not prefix or answer.coding or _has_conditions() or not file.size_bytes:
+    if not prefix or answer.coding or _asks(NOT_FOR_NGINX) or not file.size_bytes:
         return None
     path = grants.storage_of(runtime(), current_tenant(), file).local_path(file.bucket_id, file.version_id)
     if path is None:
         return None
     _spend(answer)
     _count(answer.grant, answer.asked_bytes)
-    return Response(status=OK, headers={**answer.headers, "X-Accel-Redirect": prefix + path})
+    headers = {**answer.headers, "X-Accel-Redirect": prefix + path}
+    del headers["Accept-Ranges"]  # nginx adds its own
+    return Response(status=OK, headers=headers)
 
 
-def _has_conditions() -> bool:
-    return any(name in request.headers for name in CONDITIONS)
+def _asks(conditions: tuple[str, ...]) -> bool:
+    return any(name in request.headers for name in conditions)
 
 
 def _spend(answer: Answer) -> None:

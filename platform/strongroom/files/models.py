@@ -74,15 +74,6 @@ class File:
     version_created_at: datetime
     public: bool
 
-
-@dataclass(frozen=True)
-class Gone:
-    """A version whose row is gone, and where its bytes still lie."""
-
-    version_id: UUID
-    size_bytes: int
-    provider_id: UUID
-
     @property
     def name(self) -> str:
         """The last part of its path."""
@@ -92,6 +83,15 @@ class Gone:
     def is_for_all(self) -> bool:
         """Whether anybody may have it: its bucket is public, and its check found it clean."""
         return self.public and self.status == Status.AVAILABLE and self.scan.verdict == Verdict.CLEAN
+
+
+@dataclass(frozen=True)
+class Gone:
+    """A version whose row is gone, and where its bytes still lie."""
+
+    version_id: UUID
+    size_bytes: int
+    provider_id: UUID
 
 
 @dataclass(frozen=True)
