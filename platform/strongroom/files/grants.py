@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from sqlalchemy import Connection
 
 from strongroom.access import Anonymous, Principal, Visitor
 from strongroom.buckets import repository as buckets
-from strongroom.errors import NotFound, Unauthenticated
+from strongroom.errors import NotFound, StorageUnavailable, Unauthenticated
 from strongroom.files import repository
 from strongroom.files.models import File, Grant
 from strongroom.files.paths import check_path
@@ -78,9 +79,21 @@ def open_bytes(runtime: Runtime, tenant: Tenant, file: File) -> Reader:
 
     Raises:
         NotFound: they are gone.
-        StorageUnavailable
+        StorageUnavailable: also when they are more or fewer than were stored, where that can be seen before they are sent.
     """
-    return storage_of(runtime, tenant, file).open(file.bucket_id, file.version_id)
+    reader = storage_of(runtime, tenant, file).open(file.bucket_id, file.version_id)
+    if _real_size(reader) not in {None, file.size_bytes}:
+        reader.close()
+        raise StorageUnavailable("The bytes at the provider are not those that were stored.")
+    return reader
+
+
+def _real_size(reader: Reader) -> int | None:
+    """Return the size of a real file, which the kernel would send as it is; None for anything else."""
+    try:
+        return os.fstat(reader.fileno()).st_size  # type: ignore[attr-defined]  # absent where there is no file
+    except (AttributeError, OSError):
+        return None
 
 
 def record_downloads(
