@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from strongroom.errors import StorageUnavailable
 from werkzeug.test import TestResponse
 
 from tenants.models import Tenant
@@ -123,3 +124,25 @@ def test_versions_that_are_in_quarantine_while_the_file_is_clean(world: World, o
     for url in (f"{URL}?version={bad['version_id']}", f"/api/v1/files/{bad['id']}/content?version={bad['version_id']}", link):
         assert client.get(url).status_code == 403
     assert world.client(tenant).get(URL).data == BODY
+
+
+def test_every_way_gives_its_thread_back(world: World, owner: Account, tenant: Tenant) -> None:
+    """A tenant that may hold one thread goes all ways one after the other, and a broken one in between."""
+    single = world.again(threads=2, tenant_thread_share=0.5)
+    world.create_bucket(tenant, "media", public=True)
+    file = world.upload(world.client(owner), "a.txt", BODY)
+    world.run_jobs()
+    reader = Client(single.app, f"{tenant.slug}.localhost", world.client(owner).token)
+    links = [
+        urlsplit(ok(reader.post(f"/api/v1/files/{file['id']}/presign", json={"single_use": once}))["url"]).path for once in (False, True)
+    ]
+    at = Visit(reader, Client(single.app, reader.host), file, *links)
+    for name, way in {**WAYS, **PUBLIC_WAYS}.items():
+        assert way(at).status_code < 400, name
+    (stored,) = world.stored(tenant)
+    stored.write_bytes(BODY[:-1])
+    assert reader.get(URL).status_code == 503
+    with pytest.raises(StorageUnavailable):
+        reader.get("/api/v1/buckets/media/archive")
+    stored.write_bytes(BODY)
+    assert reader.get(URL).data == BODY

@@ -104,9 +104,9 @@ def test_conditions_hold_for_several_too(client: Client, file: Any) -> None:
 
 
 def test_bytes_sent_are_counted(world: World, client: Client, tenant: Any) -> None:
-    response = client.get(URL, headers={"Range": "bytes=0-9,20-29"})
+    assert client.get(URL, headers={"Range": "bytes=0-9,20-29"}).status_code == 206
     (row,) = world.rows(tenant, "access_log", "operation = 'download'")
-    assert row["bytes_out"] == len(response.data)
+    assert row["bytes_out"] == 20
 
 
 @given(st.lists(st.tuples(st.integers(0, 100), st.integers(1, 20)), min_size=1, max_size=20))

@@ -177,9 +177,7 @@ class Archive:
             self._left_out.append((file.path, error.code))
             return
         self._current, self._current_bytes = file, 0
-        for piece in self._entry(file, self._reader):
-            yield piece
-            self._current_bytes += len(piece)
+        yield from self._entry(file, self._reader)
         self.close()
         self.sent.append((file.bucket_id, file.id, file.content_type, self._current_bytes))
         self._current = None
@@ -190,8 +188,14 @@ class Archive:
         how: dict[str, Any] = {"compress_type": ZIP_STORED}
         if is_compressible(file.content_type):
             how = {"compress_type": ZIP_DEFLATED, "compress_level": DEFLATE_LEVEL}
-        self._zip.add(_whole(reader, file.size_bytes), name, size=file.size_bytes, **how)
+        self._zip.add(self._counted(_whole(reader, file.size_bytes)), name, size=file.size_bytes, **how)
         return self._zip.file()  # type: ignore[no-any-return]  # zipstream has no types
+
+    def _counted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """Count the file's own bytes, each piece once the next one is asked for."""
+        for piece in pieces:
+            yield piece
+            self._current_bytes += len(piece)
 
     def _told(self) -> str:
         lines = [f"{name}\t{reason}\n" for name, reason in self._left_out]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from flask import Response, request
@@ -131,9 +132,9 @@ def _by_ourselves(answer: Answer) -> Response:
     sent = _when_sent(answer.grant)
     body: Any
     if answer.coding:
-        body = PieceStream(compressed(reader, answer.coding, file.size_bytes), reader, sent)
+        body = PieceStream(partial(compressed, coding=answer.coding, size_bytes=file.size_bytes), reader, sent)
     elif multipart:
-        body = PieceStream(multipart.pieces(reader), reader, sent)
+        body = PieceStream(multipart.pieces, reader, sent)
     else:
         wrapper: Any = request.environ.get("wsgi.file_wrapper", FileWrapper)
         body = wrapper(DownloadStream(reader, part, sent), PIECE_BYTES)

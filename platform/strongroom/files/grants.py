@@ -99,7 +99,10 @@ def _real_size(reader: Reader) -> int | None:
 def record_downloads(
     runtime: Runtime, tenant: Tenant, visitor: Visitor, caller: Caller, sent: Sequence[tuple[UUID, UUID, str, int]]
 ) -> None:
-    """Count downloads with the bytes that went out: (bucket id, file id, content type, bytes) of each."""
+    """Count downloads: (bucket id, file id, content type, bytes) of each.
+
+    The bytes are the file's own that went out, so that the way, a coding or an archive makes no difference to the figures.
+    """
     with runtime.tenant(tenant) as connection:
         for bucket_id, file_id, content_type, bytes_out in sent:
             record(

@@ -60,12 +60,31 @@ class DownloadStream(io.RawIOBase):
             self._on_close(max(read, self._sent_by_kernel or 0))
 
 
-class PieceStream:
-    """Pieces that are made while they are sent. A piece counts as sent when the next one is asked for."""
+class CountedReader:
+    """An open file that knows how many of its bytes were read."""
 
-    def __init__(self, pieces: Iterator[bytes], reader: Reader, on_close: OnClose) -> None:
-        self._pieces, self._reader, self._on_close = pieces, reader, on_close
-        self._sent = self._last = 0
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self.read_bytes = 0
+        self.seek, self.close = reader.seek, reader.close
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes; empty at the end."""
+        data = self._reader.read(size)
+        self.read_bytes += len(data)
+        return data
+
+
+class PieceStream:
+    """Pieces that are made of a file while they are sent.
+
+    What counts is the file's own bytes, whatever became of them on the way, once the next piece is asked for.
+    """
+
+    def __init__(self, make: Callable[[Reader], Iterator[bytes]], reader: Reader, on_close: OnClose) -> None:
+        self._reader, self._on_close = CountedReader(reader), on_close
+        self._pieces = make(self._reader)
+        self._sent = 0
         self._is_closed = False
 
     def __iter__(self) -> Iterator[bytes]:
@@ -74,13 +93,11 @@ class PieceStream:
 
     def __next__(self) -> bytes:
         """Return the next piece."""
-        self._sent, self._last = self._sent + self._last, 0
-        piece = next(self._pieces)
-        self._last = len(piece)
-        return piece
+        self._sent = self._reader.read_bytes
+        return next(self._pieces)
 
     def close(self) -> None:
-        """Close the file and tell how many bytes went out. Idempotent."""
+        """Close the file and tell how many of its bytes went out. Idempotent."""
         if not self._is_closed:
             self._is_closed = True
             self._reader.close()
