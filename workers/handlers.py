@@ -9,6 +9,7 @@ from uuid import UUID
 from strongroom.auth import repository as sessions
 from strongroom.checks import service as checks
 from strongroom.errors import NotFound
+from strongroom.files import links
 from strongroom.files import service as files
 from strongroom.http import idempotency
 from strongroom.jobs.queue import Job, run_again
@@ -65,6 +66,7 @@ DAILY: tuple[Callable[[Runtime, Tenant], object], ...] = (
     usage.roll_up,
     usage.forget_old_accesses,
     idempotency.forget_old,
+    links.forget_used,
     _forget_sessions,
     checks.reconcile,
 )

@@ -35,7 +35,9 @@ class Buckets(ConsoleView):
     @shows("/new", role=Role.ADMIN)
     def new(self) -> Response:
         """Ask for a new bucket's name and policy."""
-        values = {"allowed_types": "", "max_size": None, "max_size_unit": "GB", "versioning": True, "trash_days": 30}
+        values = {
+            "allowed_types": "", "max_size": None, "max_size_unit": "GB", "versioning": True, "trash_days": 30, "cache_max_age_s": 300,
+        }  # fmt: skip
         return self.show("bucket_form.html", bucket=None, values=values)
 
     @acts("/new", role=Role.ADMIN)
@@ -90,7 +92,8 @@ def _values(bucket: Bucket) -> dict[str, Any]:
     size, unit = _in_units(bucket.max_size_bytes)
     return {
         "allowed_types": "\n".join(bucket.allowed_types), "max_size": size, "max_size_unit": unit, "versioning": bucket.versioning,
-        "trash_days": bucket.trash_days, "allow_unscanned": bucket.serve_unscanned,
+        "trash_days": bucket.trash_days, "allow_unscanned": bucket.serve_unscanned, "public": bucket.public,
+        "cache_max_age_s": bucket.cache_max_age_s, "redirect_downloads": bucket.redirect_downloads,
     }  # fmt: skip
 
 
@@ -103,15 +106,18 @@ def _in_units(size_bytes: int | None) -> tuple[str | None, str]:
 
 
 def _typed() -> dict[str, Any]:
-    texts = {name: field(name) for name in ("name", "allowed_types", "max_size", "max_size_unit", "trash_days")}
-    return {**texts, "versioning": ticked("versioning"), "allow_unscanned": ticked("allow_unscanned")}
+    texts = {name: field(name) for name in ("name", "allowed_types", "max_size", "max_size_unit", "trash_days", "cache_max_age_s")}
+    switches = {name: ticked(name) for name in ("versioning", "allow_unscanned", "public", "redirect_downloads")}
+    return {**texts, **switches}
 
 
 def _policy() -> dict[str, Any]:
     return {
         "allowed_types": [line.strip().lower() for line in field("allowed_types").splitlines() if line.strip()],
         "max_size_bytes": _size(field("max_size"), field("max_size_unit")),
-        "versioning": ticked("versioning"), "trash_days": _days(field("trash_days")), "serve_unscanned": ticked("allow_unscanned"),
+        "versioning": ticked("versioning"), "trash_days": _whole("trash_days"), "serve_unscanned": ticked("allow_unscanned"),
+        "public": ticked("public"),
+        "cache_max_age_s": _whole("cache_max_age_s"), "redirect_downloads": ticked("redirect_downloads"),
     }  # fmt: skip
 
 
@@ -124,7 +130,8 @@ def _size(number: str, unit: str) -> int | None:
         raise ValidationFailed(errors={"max_size": ["Write a number."]}) from None
 
 
-def _days(number: str) -> int:
+def _whole(name: str) -> int:
+    number = field(name)
     if not (number.isascii() and number.isdigit()):
-        raise ValidationFailed(errors={"trash_days": ["Write a whole number."]})
+        raise ValidationFailed(errors={name: ["Write a whole number."]})
     return int(number)

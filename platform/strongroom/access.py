@@ -55,6 +55,16 @@ class Permission:
     role: Role = Role.VIEWER
     scope: Scope | None = None
     operator_role: str = "viewer"
+    or_public: bool = False
+    """Without a credential the view is reached too, by `Anonymous`, to read: it answers for what is public, and 401 for all else."""
+
+
+@dataclass(frozen=True)
+class Anonymous:
+    """Somebody without a credential. The access log keeps no user of it."""
+
+    user_id: None = None
+    api_key_id: None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,10 @@ class Principal:
         if self.api_key_id is not None:
             actor["api_key_id"] = str(self.api_key_id)
         return actor
+
+
+Visitor = Principal | Anonymous
+"""Whoever gets a file."""
 
 
 @dataclass(frozen=True)

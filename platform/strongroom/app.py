@@ -18,6 +18,7 @@ from strongroom.auth.jwt import install_jwt
 from strongroom.buckets.api import blueprint as buckets
 from strongroom.config import Settings
 from strongroom.files.api import blueprint as files
+from strongroom.files.archive_api import blueprint as archives
 from strongroom.health.api import blueprint as health
 from strongroom.http.body import install_body_rules
 from strongroom.http.context import install_runtime
@@ -34,7 +35,7 @@ from strongroom.tenant_settings.api import blueprint as tenant_settings
 from strongroom.usage.api import blueprint as stats
 from strongroom.users.api import blueprint as users
 
-API_BLUEPRINTS = (auth, users, api_keys, buckets, files, objects, stats, tenant_settings, operator_api)
+API_BLUEPRINTS = (auth, users, api_keys, buckets, archives, files, objects, stats, tenant_settings, operator_api)
 
 
 class RestOfPath(BaseConverter):

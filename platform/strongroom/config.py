@@ -81,6 +81,13 @@ class Settings(BaseSettings):
     invite_lifetime_s: int = Field(default=7 * 86400, gt=0, description="Life of an invitation.")
     upload_lifetime_s: int = Field(default=86400, gt=0, description="After this time an unfinished upload is swept away.")
     max_json_bytes: int = Field(default=1 << 20, gt=0, description="Largest JSON body.")
+    accel_prefix: str = Field(
+        default="",
+        pattern="^(/([A-Za-z0-9_-]+/)+)?$",
+        description="Internal location (such as `/_bytes/`) from which nginx in front sends files by itself (`X-Accel-Redirect`). "
+        "Empty: off. Only where every request comes through that nginx.",
+    )
+    archive_max_files: int = Field(default=10_000, gt=0, description="Most files in one ZIP archive.")
     body_timeout_s: int = Field(default=60, gt=0, description="Longest silence while a body is being received.")
 
     pool_size: int = Field(default=16, gt=0, description="Database connections per process and cell.")

@@ -254,6 +254,24 @@ class FileUnscanned(DomainError, code="file_unscanned", status=403):
     hint = "See its scan field for the reason. The bucket's policy can allow it."
 
 
+class LinkUsed(DomainError, code="link_used", status=410):
+    """This link was good for one download, and has had it"""
+
+    hint = "Ask whoever gave it to you for a new one."
+
+
+class LinkExpired(DomainError, code="link_expired", status=410):
+    """This link is no longer good"""
+
+    hint = "Its time is over, or whoever made it may not have the file any more. Ask for a new one."
+
+
+class ArchiveTooLarge(DomainError, code="archive_too_large", status=422):
+    """These are more files than one archive takes"""
+
+    hint = "Ask for several archives of smaller folders."
+
+
 class FileTooLarge(DomainError, code="file_too_large", status=413):
     """The file is larger than allowed"""
 

@@ -7,7 +7,16 @@ import pytest
 from tests.acceptance.client import Client, assert_problem
 from tests.acceptance.content import TEXT, noise, pdf, png
 
-POLICY = {"allowed_types", "max_size_bytes", "versioning", "trash_days", "serve_unscanned"}
+POLICY = {
+    "allowed_types",
+    "max_size_bytes",
+    "versioning",
+    "trash_days",
+    "serve_unscanned",
+    "public",
+    "cache_max_age_s",
+    "redirect_downloads",
+}
 
 
 def test_a_bucket_with_a_policy(owner: Client) -> None:

@@ -175,9 +175,9 @@ def test_range_beyond_the_file(owner: Client, asked: str) -> None:
     assert answer.headers["Content-Range"] == "bytes */1000"
 
 
-@pytest.mark.parametrize("asked", ["bytes=9-5", "bytes=", "bytes=a-b", "lines=0-1", "0-1", "bytes=0-1,5-6"])
+@pytest.mark.parametrize("asked", ["bytes=9-5", "bytes=", "bytes=a-b", "lines=0-1", "0-1", "bytes=0-1,x"])
 @pytest.mark.usefixtures("stored")
-def test_what_is_no_single_range_gets_the_whole(owner: Client, asked: str) -> None:
+def test_what_is_no_range_gets_the_whole(owner: Client, asked: str) -> None:
     answer = owner.download("media", "file.bin", headers={"Range": asked})
     assert answer.status_code == 200
     assert answer.content == DATA

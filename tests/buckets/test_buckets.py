@@ -17,7 +17,7 @@ def test_a_bucket_as_it_is_made(client: Client) -> None:
     made = ok(client.post(BUCKETS, json={"name": "media"}), 201)
     wanted = {
         "name": "media", "allowed_types": [], "max_size_bytes": None, "versioning": True, "trash_days": 30, "serve_unscanned": False,
-        "used_bytes": 0, "used_files": 0,
+        "public": False, "cache_max_age_s": 300, "redirect_downloads": False, "used_bytes": 0, "used_files": 0,
     }  # fmt: skip
     assert {name: made[name] for name in wanted} == wanted
     assert ok(client.get(f"{BUCKETS}/media")) == made
@@ -57,7 +57,7 @@ def test_buckets_that_are_not_there(client: Client, name: str) -> None:
     {"allowed_types": ["image/png"]}, {"allowed_types": ["image/*", "application/pdf"]}, {"allowed_types": ["*/*"]}, {"allowed_types": []},
     {"max_size_bytes": 1}, {"max_size_bytes": 2**53}, {"max_size_bytes": None}, {"versioning": False}, {"trash_days": 0},
     {"trash_days": 3650},
-    {"serve_unscanned": True},
+    {"serve_unscanned": True}, {"public": True}, {"cache_max_age_s": 0}, {"cache_max_age_s": 31536000}, {"redirect_downloads": True},
 ], ids=str)  # fmt: skip
 def test_policies(client: Client, policy: dict[str, Any]) -> None:
     made = ok(client.post(BUCKETS, json={"name": "made", **policy}), 201)
@@ -75,7 +75,8 @@ def test_policies(client: Client, policy: dict[str, Any]) -> None:
     {"max_size_bytes": -1}, {"max_size_bytes": 2**53 + 1}, {"max_size_bytes": 1.5}, {"max_size_bytes": "1"}, {"versioning": None},
     {"versioning": "maybe"},
     {"trash_days": -1}, {"trash_days": 3651}, {"trash_days": None}, {"serve_unscanned": "x"}, {"used_bytes": 1}, {"id": "x"},
-    {"unknown": 1},
+    {"unknown": 1}, {"public": None}, {"public": "x"}, {"cache_max_age_s": -1}, {"cache_max_age_s": 31536001}, {"cache_max_age_s": None},
+    {"redirect_downloads": "x"},
 ], ids=lambda each: str(each)[:50])  # fmt: skip
 def test_policies_that_are_none(client: Client, policy: dict[str, Any]) -> None:
     ok(client.post(BUCKETS, json={"name": "media"}), 201)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strongroom.access import Scope
-from strongroom.files.download import disposition
+from strongroom.files.headers import disposition
 
 from tenants.models import Tenant
 from tests.factories import EICAR, PNG, Account, Client, World, object_url, ok, problem
@@ -73,7 +73,7 @@ def test_ranges_that_are_not_there(client: Client, header: str) -> None:
 
 @pytest.mark.usefixtures("file")
 @pytest.mark.parametrize("header", [
-    "bytes=20-10", "bytes=a-b", "bytes=", "bytes=-", "items=0-1", "0-1", "bytes=0-1,5-6", "bytes=0x0-0x1", "bytes=--1", "bytes 0-1",
+    "bytes=20-10", "bytes=a-b", "bytes=", "bytes=-", "items=0-1", "0-1", "bytes=0x0-0x1", "bytes=--1", "bytes 0-1",
     "bytes=1.5-2",
 ])  # fmt: skip
 def test_ranges_that_mean_nothing_are_ignored(client: Client, header: str) -> None:

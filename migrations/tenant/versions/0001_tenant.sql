@@ -51,6 +51,9 @@ CREATE TABLE buckets (
     versioning boolean NOT NULL DEFAULT true,
     trash_days integer NOT NULL DEFAULT 30 CHECK (trash_days BETWEEN 0 AND 3650),
     serve_unscanned boolean NOT NULL DEFAULT false,
+    public boolean NOT NULL DEFAULT false,
+    cache_max_age_s integer NOT NULL DEFAULT 300 CHECK (cache_max_age_s BETWEEN 0 AND 31536000),
+    redirect_downloads boolean NOT NULL DEFAULT false,
     used_bytes bigint NOT NULL DEFAULT 0 CHECK (used_bytes >= 0),
     used_files bigint NOT NULL DEFAULT 0 CHECK (used_files >= 0),
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -225,6 +228,13 @@ CREATE TABLE stored_hourly (
     stored_files bigint NOT NULL,
     PRIMARY KEY (hour, bucket_id)
 );
+
+-- Links that were good for one download and had it; forgotten once they would have expired anyway.
+CREATE TABLE used_links (
+    id uuid PRIMARY KEY,
+    expires_at timestamptz NOT NULL
+);
+CREATE INDEX used_links_expiry ON used_links (expires_at);
 
 CREATE TABLE idempotency_keys (
     actor text NOT NULL,

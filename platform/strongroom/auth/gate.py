@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from flask import Flask, Response, current_app, g, request
 from sqlalchemy import Connection
 
-from strongroom.access import OperatorPrincipal, Permission, Principal, Realm
+from strongroom.access import Anonymous, OperatorPrincipal, Permission, Principal, Realm
 from strongroom.auth import cookies, jwt, operators, service
 from strongroom.db.ids import new_id
 from strongroom.errors import BadRequest, CsrfFailed, Forbidden, InvalidPath, NotFound, TokenInvalid, Unauthenticated, UnknownHost
@@ -92,7 +92,7 @@ def _check_host() -> bool:
 
 
 def _bind(permission: Permission) -> None:
-    on_platform = _check_host()
+    on_platform = g.on_platform = _check_host()
     if permission.realm in ON_THE_PLATFORM and not on_platform:
         raise NotFound
     if permission.realm in ON_A_TENANT and on_platform:
@@ -144,7 +144,9 @@ def _refresh_token_in_body() -> str | None:
 
 
 def _authorise(permission: Permission) -> None:
-    if permission.realm in {Realm.TENANT, Realm.CONSOLE}:
+    if permission.or_public and _is_anonymous():
+        g.anonymous = Anonymous()
+    elif permission.realm in {Realm.TENANT, Realm.CONSOLE}:
         g.principal = _principal(permission)
         if not g.principal.may(permission):
             raise Forbidden
@@ -152,6 +154,14 @@ def _authorise(permission: Permission) -> None:
         g.operator = _operator(permission)
         if not g.operator.may(permission):
             raise Forbidden
+
+
+def _is_anonymous() -> bool:
+    """Tell whether somebody without a credential wants to read, on the tenant's own host. A cookie whose session is over is none."""
+    if g.on_platform or request.method not in SAFE_METHODS or request.headers.get("Authorization"):
+        return False
+    session_id = cookies.console_session()
+    return session_id is None or not service.is_living_session(runtime(), current_tenant(), session_id, "console")
 
 
 def _principal(permission: Permission) -> Principal:

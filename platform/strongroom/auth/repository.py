@@ -104,6 +104,18 @@ def api_key_user(connection: Connection, key_id: str) -> Any:
     return connection.execute(query).first()
 
 
+def maker(connection: Connection, user_id: UUID, api_key_id: UUID | None) -> Any:
+    """Return an active user; with an API key's id, only while that key is the user's own and living, and with its scopes."""
+    living = (
+        (api_keys.c.id == api_key_id) & (api_keys.c.created_by == users.c.id) & api_keys.c.revoked_at.is_(None)
+        & (api_keys.c.expires_at.is_(None) | (api_keys.c.expires_at > func.now()))
+    )  # fmt: skip
+    query = select(users.c.id, users.c.email, users.c.name, users.c.role, api_keys.c.scopes).join(
+        api_keys, living, isouter=api_key_id is None
+    )
+    return connection.execute(query.where(users.c.id == user_id, users.c.status == "active")).first()
+
+
 def note_api_key_use(connection: Connection, api_key_id: UUID) -> None:
     """Remember when a key was last used; at most once a minute, so that reads stay reads."""
     connection.execute(update(api_keys).where(api_keys.c.id == api_key_id).values(used_at=func.now()))

@@ -118,6 +118,21 @@ def session_principal(connection: Connection, session_id: UUID, kind: str) -> Pr
     return Principal(row.id, row.email, row.name, Role(row.role), session_id=session_id)
 
 
+def is_living_session(runtime: Runtime, tenant: Tenant, session_id: UUID, kind: str) -> bool:
+    """Tell whether a session of that kind goes on and its user is active."""
+    with runtime.tenant(tenant) as connection:
+        return repository.session_user(connection, session_id, kind) is not None
+
+
+def principal_of_maker(connection: Connection, user_id: UUID, api_key_id: UUID | None) -> Principal | None:
+    """Return as whom something acts that a user, or its API key, left behind; None once the user or the key is not good any more."""
+    row = repository.maker(connection, user_id, api_key_id)
+    if row is None:
+        return None
+    scopes = frozenset(Scope(scope) for scope in row.scopes or ())
+    return Principal(row.id, row.email, row.name, Role(row.role), api_key_id=api_key_id, scopes=scopes)
+
+
 def api_key_principal(connection: Connection, key_id: str, secret: str) -> Principal:
     """Return the user, narrowed to the scopes, that an API key stands for.
 

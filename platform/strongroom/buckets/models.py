@@ -18,6 +18,9 @@ class Bucket:
     versioning: bool
     trash_days: int
     serve_unscanned: bool
+    public: bool
+    cache_max_age_s: int
+    redirect_downloads: bool
     used_bytes: int
     used_files: int
     created_at: datetime

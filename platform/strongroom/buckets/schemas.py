@@ -6,6 +6,7 @@ from marshmallow import Schema, fields, validate
 
 MAX_TYPES = 100
 MAX_TRASH_DAYS = 3650
+YEAR_S = 365 * 86400
 
 
 class PolicySchema(Schema):
@@ -27,6 +28,15 @@ class PolicySchema(Schema):
         strict=True, validate=validate.Range(0, MAX_TRASH_DAYS), metadata={"description": "Days for which deleted files can be restored."}
     )
     serve_unscanned = fields.Boolean(metadata={"description": "Give out files that could not be scanned whole."})
+    public = fields.Boolean(metadata={"description": "Anybody may get the bucket's clean files by their path, without a credential."})
+    cache_max_age_s = fields.Integer(
+        strict=True,
+        validate=validate.Range(0, YEAR_S),
+        metadata={"description": "For how long caches may keep a file of a public bucket before they ask again."},
+    )
+    redirect_downloads = fields.Boolean(
+        metadata={"description": "Send downloads on to the storage provider where it can sign addresses, as `?redirect=1` does."}
+    )
 
 
 class NewBucketSchema(PolicySchema):

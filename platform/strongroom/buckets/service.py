@@ -29,7 +29,7 @@ def create_bucket(runtime: Runtime, tenant: Tenant, principal: Principal, *, nam
         raise ValidationFailed(text, errors={"name": [text]})
     with runtime.tenant(tenant) as connection:
         bucket = repository.insert_bucket(connection, id=new_id(), name=name, **_checked(policy))
-        emit(connection, "bucket.created", bucket.id, {"bucket": name}, principal.actor)
+        emit(connection, "bucket.created", bucket.id, {"bucket": name, "public": bucket.public}, principal.actor)
     return bucket
 
 
@@ -56,8 +56,9 @@ def update_bucket(runtime: Runtime, tenant: Tenant, principal: Principal, name: 
         NotFound, ValidationFailed
     """
     with runtime.tenant(tenant) as connection:
-        bucket = repository.update_bucket(connection, name, **_checked(policy)) if policy else repository.get_bucket(connection, name)
-        emit(connection, "bucket.updated", bucket.id, {"bucket": name}, principal.actor)
+        former = repository.get_bucket(connection, name)
+        bucket = repository.update_bucket(connection, name, **_checked(policy)) if policy else former
+        emit(connection, "bucket.updated", bucket.id, _change(former, bucket), principal.actor)
     return bucket
 
 
@@ -76,6 +77,12 @@ def totals(runtime: Runtime, tenant: Tenant) -> Totals:
     """Return the tenant's exact totals."""
     with runtime.tenant(tenant) as connection:
         return repository.totals(connection)
+
+
+def _change(former: Bucket, bucket: Bucket) -> dict[str, Any]:
+    """What the event tells. A bucket that is closed to the public names what caches in front have to forget."""
+    told: dict[str, Any] = {"bucket": bucket.name, "public": bucket.public}
+    return {**told, "purge": [f"/api/v1/objects/{bucket.name}/*"]} if former.public and not bucket.public else told
 
 
 def _checked(policy: dict[str, Any]) -> dict[str, Any]:

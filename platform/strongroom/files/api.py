@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from flask import Response, request
+from flask import Response, request, url_for
 
 from strongroom.access import Role, Scope
 from strongroom.db.ids import parse_id
-from strongroom.files import service
-from strongroom.files.download import send_file
-from strongroom.files.schemas import FileChange, FileListQuery, FilePage, FileSchema, TrashPage, VersionPage, VersionQuery
+from strongroom.files import grants, links, service
+from strongroom.files.download import Manner, send_file
+from strongroom.files.schemas import (
+    ContentQuery,
+    FileChange,
+    FileListQuery,
+    FilePage,
+    FileSchema,
+    LinkSchema,
+    NewLinkSchema,
+    TrashPage,
+    VersionPage,
+)
 from strongroom.http.conditions import etags
-from strongroom.http.context import current_principal, current_tenant, runtime
+from strongroom.http.context import current_principal, current_tenant, own_url, runtime
 from strongroom.http.json import Blueprint
 from strongroom.http.paging import PageQuery, cursor_at, position_of
-from strongroom.http.permissions import requires
+from strongroom.http.permissions import public, requires
 from strongroom.usage.http import caller
 
 blueprint = Blueprint("files", __name__, url_prefix="/api/v1", description="Files by id: metadata, versions, trash.")
+BYTES = {200: {"description": "The bytes.", "content": {"application/octet-stream": {}}}, 206: {"description": "The ranges."}}
 
 
 @blueprint.get("/buckets/<bucket>/files")
@@ -67,14 +79,36 @@ def delete_file(file_id: str) -> None:
 
 @blueprint.get("/files/<file_id>/content")
 @requires(Role.VIEWER, Scope.FILES_READ)
-@blueprint.arguments(VersionQuery, location="query")
-@blueprint.doc(responses={200: {"description": "The bytes.", "content": {"application/octet-stream": {}}}})
+@blueprint.arguments(ContentQuery, location="query")
+@blueprint.doc(responses=BYTES)
 def get_content(query: dict[str, Any], file_id: str) -> Response:
     """Get a file's bytes by its id; also of a former version."""
-    file, reader = service.open_for_download(
-        runtime(), current_tenant(), current_principal(), file_id=parse_id(file_id), version_id=query["version"]
-    )
-    return send_file(file, reader)
+    grant = grants.grant_by_id(runtime(), current_tenant(), current_principal(), parse_id(file_id), query["version"])
+    return send_file(grant, Manner(redirect=query["redirect"]))
+
+
+@blueprint.post("/files/<file_id>/presign")
+@requires(Role.VIEWER, Scope.FILES_READ)
+@blueprint.arguments(NewLinkSchema)
+@blueprint.response(200, LinkSchema)
+def presign(body: dict[str, Any], file_id: str) -> dict[str, Any]:
+    """Make a link to a file that needs no credential, for a while or for one download."""
+    token, expires_at = links.make_link(
+        runtime(), current_tenant(), current_principal(), parse_id(file_id), expires_in_s=body["expires_in_s"],
+        version_id=body["version"], single_use=body["single_use"], inline=body["disposition"] == "inline",
+    )  # fmt: skip
+    return {"url": own_url(url_for("files.get_link", token=token)), "expires_at": expires_at}
+
+
+@blueprint.get("/links/<token>")
+@public
+@blueprint.doc(responses=BYTES, security=[])
+def get_link(token: str) -> Response:
+    """Get the bytes that a link leads to."""
+    tenant = current_tenant()
+    link = links.read_link(runtime(), tenant, token)
+    grant = links.grant_by_link(runtime(), tenant, link)
+    return send_file(grant, Manner(inline=link.inline, spend=partial(links.spend, runtime(), tenant, link) if link.id else None))
 
 
 @blueprint.get("/files/<file_id>/versions")

@@ -1,144 +1,221 @@
-"""Sending a file: by the kernel (sendfile) where the provider has a real file, in pieces otherwise; safely, and counted.
-
-What users uploaded must not run on our origin: `nosniff`, a sandboxing CSP, and `attachment` unless the type is harmless.
-"""
+"""Answering a download: whole, in parts, compressed, or 304; by ourselves, by nginx in front, or by the provider; and counted."""
 
 from __future__ import annotations
 
-import io
-import unicodedata
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
-from urllib.parse import quote
 
 from flask import Response, request
 from werkzeug.wsgi import FileWrapper
 
-from strongroom.files import service
-from strongroom.files.models import File
-from strongroom.http.conditions import byte_range, check_preconditions, not_modified
-from strongroom.http.context import current_principal, current_tenant, runtime
+from strongroom.errors import NotAcceptable
+from strongroom.files import grants
+from strongroom.files.compression import coding_for, compressed
+from strongroom.files.headers import download_headers, media_type, without_bytes
+from strongroom.files.models import File, Grant
+from strongroom.files.streams import PIECE_BYTES, DownloadStream, MultipartRanges, PieceStream
+from strongroom.http.conditions import check_preconditions, not_modified, tag_held
+from strongroom.http.context import current_tenant, runtime
+from strongroom.http.encodings import IDENTITY, choose_coding
 from strongroom.http.pace import hand_over_thread
-from strongroom.storage.base import Reader
+from strongroom.http.ranges import ByteRange, byte_ranges
 from strongroom.usage.http import caller
 from strongroom.usage.ledger import ledger
 
-PIECE_BYTES = 256 * 1024
-SAFE_INLINE = frozenset({
-    "image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "video/mp4", "video/webm", "audio/mpeg", "audio/ogg", "audio/wav",
-    "text/plain", "application/pdf",
-})  # fmt: skip
-NOT_MODIFIED, PARTIAL = 304, 206
+OK, PARTIAL, FOUND, NOT_MODIFIED = 200, 206, 302, 304
+REDIRECT_LIFETIME_S = 60
+# Those whom we hand over to compare these with tags and times of their own
+NOT_FOR_NGINX = ("If-Match", "If-Unmodified-Since")
+NOT_FOR_PROVIDERS = (*NOT_FOR_NGINX, "If-Range")
 
 
-class DownloadStream(io.RawIOBase):
-    """A part of an open file that ends by itself, counts what was sent, and tells when it is over."""
+@dataclass(frozen=True)
+class Manner:
+    """How a download is wanted. `spend`, for what is good for one download: called before the first byte, raises when it was had."""
 
-    def __init__(self, reader: Reader, start: int, length: int, on_close: Callable[[int], None]) -> None:
-        self._reader, self._start, self._left, self._on_close = reader, start, length, on_close
-        self._length = length
-        self._sent_by_kernel: int | None = None
-        reader.seek(start)
-
-    def fileno(self) -> int:
-        """Return the real file's descriptor, for the kernel to send from; the server asks for it first."""
-        descriptor: int = self._reader.fileno()  # type: ignore[attr-defined]  # absent: AttributeError tells the server to read instead
-        self._sent_by_kernel = self._sent_by_kernel or 0
-        return descriptor
-
-    def readable(self) -> bool:
-        """It can be read."""
-        return True
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return the next bytes, up to the end of the part."""
-        wanted = self._left if size < 0 else min(size, self._left)
-        data = self._reader.read(wanted) if wanted else b""
-        self._left -= len(data)
-        return data
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        """Note how far the kernel has sent (`socket.sendfile` ends with this call)."""
-        if whence == io.SEEK_SET:
-            self._sent_by_kernel = offset - self._start
-        return offset
-
-    def close(self) -> None:
-        """Close the file and tell how many bytes went out. Idempotent."""
-        if not self.closed:
-            super().close()
-            self._reader.close()
-            read = self._length - self._left
-            self._on_close(max(read, self._sent_by_kernel or 0))
+    inline: bool = True
+    redirect: bool = False
+    spend: Callable[[], None] | None = None
 
 
-def send_file(file: File, reader: Reader) -> Response:
-    """Return the answer for a download: whole, a range, or 304.
+@dataclass(frozen=True)
+class Answer:
+    """What is to be sent: the headers of the whole file, its coding, and the parts wanted, none for all."""
+
+    grant: Grant
+    manner: Manner
+    coding: str
+    parts: tuple[ByteRange, ...]
+    headers: dict[str, str]
+
+    @property
+    def asked_bytes(self) -> int:
+        """How many of the file's bytes were asked for."""
+        return sum(part.length for part in self.parts) if self.parts else self.grant.file.size_bytes
+
+
+def send_file(grant: Grant, manner: Manner | None = None) -> Response:
+    """Return the answer for a download.
 
     Raises:
-        PreconditionFailed, RangeNotSatisfiable
+        PreconditionFailed, RangeNotSatisfiable, NotAcceptable, StorageUnavailable
+        NotFound: the bytes are gone.
     """
-    headers = _headers(file)
+    manner = manner or Manner()
+    file = grant.file
+    coding = _coding(file)
+    headers = download_headers(grant, coding=coding, inline=manner.inline, once=manner.spend is not None)
     state: Any = {"etag": file.etag, "modified": file.version_created_at}
+    check_preconditions(request, **state)
+    if not_modified(request, **state):
+        headers["ETag"] = f'"{tag_held(request, file.etag, coding)}"'
+        return Response(status=NOT_MODIFIED, headers=without_bytes(headers))
+    parts = () if coding else byte_ranges(request, size_bytes=file.size_bytes, **state)
+    answer = Answer(grant, manner, coding, parts, headers)
+    if request.method == "HEAD":
+        return _head(answer)
+    return _redirected(answer) or _by_nginx(answer) or _by_ourselves(answer)
+
+
+def _coding(file: File) -> str:
+    """Return in which coding to answer; a range is of the file itself, so it is answered from that."""
+    accepted = request.headers.get("Accept-Encoding")
+    if "Range" in request.headers and choose_coding(accepted, ()) == IDENTITY:
+        return IDENTITY
+    coding = coding_for(file.content_type, file.size_bytes, accepted)
+    if coding is None:
+        raise NotAcceptable("This file goes out without a content coding; your Accept-Encoding refuses that.")
+    return coding
+
+
+def _body_headers(answer: Answer, multipart: MultipartRanges | None) -> tuple[int, dict[str, str]]:
+    """Return the status and the headers with the length of what is sent, where that is known."""
+    headers = dict(answer.headers)
+    if answer.coding:
+        return OK, headers
+    if multipart:
+        headers |= {"Content-Type": multipart.content_type, "Content-Length": str(multipart.length)}
+        return PARTIAL, headers
+    headers["Content-Length"] = str(answer.asked_bytes)
+    if answer.parts:
+        headers["Content-Range"] = answer.parts[0].content_range(answer.grant.file.size_bytes)
+        return PARTIAL, headers
+    return OK, headers
+
+
+def _multipart(answer: Answer) -> MultipartRanges | None:
+    if len(answer.parts) <= 1:
+        return None
+    return MultipartRanges(answer.parts, answer.grant.file.size_bytes, answer.headers["Content-Type"])
+
+
+def _head(answer: Answer) -> Response:
+    status, headers = _body_headers(answer, _multipart(answer))
+    response = Response(status=status, headers=headers)
+    response.automatically_set_content_length = False
+    return response
+
+
+def _by_ourselves(answer: Answer) -> Response:
+    file = answer.grant.file
+    multipart, part = _multipart(answer), answer.parts[0] if answer.parts else ByteRange(0, file.size_bytes)
+    status, headers = _body_headers(answer, multipart)
+    reader = grants.open_bytes(runtime(), current_tenant(), file)
     try:
-        check_preconditions(request, **state)
-        unchanged = not_modified(request, **state)
-        part = None if unchanged else byte_range(request, size_bytes=file.size_bytes, **state)
+        reader.seek(part.start)
+        _spend(answer)
     except BaseException:
         reader.close()
         raise
-    if unchanged:
-        reader.close()
-        return Response(status=NOT_MODIFIED, headers={name: headers[name] for name in ("ETag", "Last-Modified", "Cache-Control")})
-    start, length = (part.start, part.length) if part else (0, file.size_bytes)
-    headers["Content-Length"] = str(length)
-    if part:
-        headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{file.size_bytes}"
-    status = PARTIAL if part else 200
-    if request.method == "HEAD":
-        reader.close()
-        return Response(status=status, headers=headers)
-    body = DownloadStream(reader, start, length, _when_sent(file))
-    wrapper: Any = request.environ.get("wsgi.file_wrapper", FileWrapper)
-    return Response(wrapper(body, PIECE_BYTES), status=status, headers=headers, direct_passthrough=True)
+    sent = _when_sent(answer.grant)
+    body: Any
+    if answer.coding:
+        body = PieceStream(partial(compressed, coding=answer.coding, size_bytes=file.size_bytes), reader, sent)
+    elif multipart:
+        body = PieceStream(multipart.pieces, reader, sent)
+    else:
+        wrapper: Any = request.environ.get("wsgi.file_wrapper", FileWrapper)
+        body = wrapper(DownloadStream(reader, part, sent), PIECE_BYTES)
+    return Response(body, status=status, headers=headers, direct_passthrough=True)
 
 
-def _when_sent(file: File) -> Callable[[int], None]:
+def _redirected(answer: Answer) -> Response | None:
+    """Send the client to the provider, if that is wanted and the provider can sign addresses.
+
+    Not for what is good once: the provider's address is good for as long as it lasts.
+    """
+    grant, manner = answer.grant, answer.manner
+    wanted = manner.redirect or grant.bucket.redirect_downloads
+    if not wanted or manner.spend or answer.coding or _asks(NOT_FOR_PROVIDERS):
+        return None
+    signed = grants.storage_of(runtime(), current_tenant(), grant.file).presign_get(
+        grant.file.bucket_id, grant.file.version_id, REDIRECT_LIFETIME_S,
+        content_type=media_type(grant.file.content_type), disposition=answer.headers["Content-Disposition"],
+    )  # fmt: skip
+    if signed is None or signed.headers:  # a redirect cannot make the client send headers
+        return None
+    _count(grant, answer.asked_bytes)
+    headers = {**without_bytes(answer.headers), "Location": signed.url, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+    del headers["ETag"], headers["Last-Modified"]
+    return Response(status=FOUND, headers=headers)
+
+
+def _by_nginx(answer: Answer) -> Response | None:
+    """Have nginx in front send the file; it cuts the ranges by itself."""
+    prefix, file = runtime().settings.accel_prefix, answer.grant.file
+    if not prefix or answer.coding or _asks(NOT_FOR_NGINX) or not file.size_bytes:
+        return None
+    path = grants.storage_of(runtime(), current_tenant(), file).local_path(file.bucket_id, file.version_id)
+    if path is None:
+        return None
+    _spend(answer)
+    _count(answer.grant, answer.asked_bytes)
+    headers = {**answer.headers, "X-Accel-Redirect": prefix + path}
+    del headers["Accept-Ranges"]  # nginx adds its own
+    return Response(status=OK, headers=headers)
+
+
+def _asks(conditions: tuple[str, ...]) -> bool:
+    return any(name in request.headers for name in conditions)
+
+
+def _spend(answer: Answer) -> None:
+    if answer.manner.spend:
+        answer.manner.spend()
+
+
+def _count(grant: Grant, bytes_out: int) -> None:
+    _counter(grant)(bytes_out)
+
+
+def _counter(grant: Grant) -> Callable[[int], None]:
+    """Return what notes a download, also after the request is over."""
+    process, tenant, asked_by, file = runtime(), current_tenant(), caller(), grant.file
+
+    def note(bytes_out: int) -> None:
+        sent = [(file.bucket_id, file.id, file.content_type, bytes_out)]
+        ledger.note(lambda: grants.record_downloads(process, tenant, grant.visitor, asked_by, sent))
+
+    return note
+
+
+def _when_sent(grant: Grant) -> Callable[[int], None]:
     """Return what happens after the last byte: the request itself is over by then, so everything needed is bound now."""
-    process, tenant, principal = runtime(), current_tenant(), current_principal()
-    asked_by, give_back = caller(), hand_over_thread()
-    if (sock := request.environ.get("gunicorn.socket")) is not None:
-        sock.settimeout(process.settings.body_timeout_s)
+    note, give_back = _counter(grant), keep_sending()
 
     def finish(bytes_out: int) -> None:
         try:
-            ledger.note(lambda: service.record_download(process, tenant, principal, asked_by, file, bytes_out))
+            note(bytes_out)
         finally:
             give_back()
 
     return finish
 
 
-def _headers(file: File) -> dict[str, str]:
-    return {
-        "Content-Type": _media_type(file.content_type),
-        "Content-Disposition": disposition(file.path.rsplit("/", 1)[-1], inline=file.content_type in SAFE_INLINE),
-        "ETag": f'"{file.etag}"',
-        "Last-Modified": file.version_created_at.strftime("%a, %d %b %Y %H:%M:%S GMT"),
-        "Accept-Ranges": "bytes",
-        "Cache-Control": "private, no-cache",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-        "Cross-Origin-Resource-Policy": "same-origin",
-    }
-
-
-def _media_type(content_type: str) -> str:
-    return f"{content_type}; charset=utf-8" if content_type.startswith("text/") else content_type
-
-
-def disposition(name: str, *, inline: bool) -> str:
-    """Return Content-Disposition for a file name (RFC 6266): a plain form for old clients, UTF-8 for all others."""
-    shown = "".join("_" if unicodedata.category(character) in {"Cc", "Cf", "Zl", "Zp"} else character for character in name)
-    plain = "".join(character if character.isascii() and character not in '"\\%;' else "_" for character in shown)
-    return f"{'inline' if inline else 'attachment'}; filename=\"{plain}\"; filename*=UTF-8''{quote(shown, safe='')}"
+def keep_sending() -> Callable[[], None]:
+    """Ready the connection for a long answer; return what gives the thread back when that is over."""
+    if (sock := request.environ.get("gunicorn.socket")) is not None:
+        sock.settimeout(runtime().settings.body_timeout_s)
+    return hand_over_thread()

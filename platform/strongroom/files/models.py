@@ -8,6 +8,9 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from strongroom.access import Visitor
+from strongroom.buckets.models import Bucket
+
 
 class Status(StrEnum):
     """Where a version is in its life."""
@@ -69,6 +72,17 @@ class File:
     deleted_at: datetime | None
     purge_at: datetime | None
     version_created_at: datetime
+    public: bool
+
+    @property
+    def name(self) -> str:
+        """The last part of its path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether anybody may have it: its bucket is public, and its check found it clean."""
+        return self.public and self.status == Status.AVAILABLE and self.scan.verdict == Verdict.CLEAN
 
 
 @dataclass(frozen=True)
@@ -78,6 +92,16 @@ class Gone:
     version_id: UUID
     size_bytes: int
     provider_id: UUID
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A file whose bytes this visitor may have now, with the policy of its bucket. `is_current`: it is what its path stands for."""
+
+    file: File
+    bucket: Bucket
+    visitor: Visitor
+    is_current: bool
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,8 @@ from strongroom.files.tables import blocks, files, versions
 
 _COLUMNS = (
     files.c.id, files.c.bucket_id, files.c.path, files.c.metadata, files.c.created_by, files.c.created_at, files.c.updated_at,
-    files.c.deleted_at, files.c.purge_at, buckets.c.name.label("bucket"), versions.c.id.label("version_id"), versions.c.size_bytes,
-    versions.c.provider_id, versions.c.etag,
+    files.c.deleted_at, files.c.purge_at, buckets.c.name.label("bucket"), buckets.c.public, versions.c.id.label("version_id"),
+    versions.c.size_bytes, versions.c.provider_id, versions.c.etag,
     versions.c.content_type, versions.c.detected_type, versions.c.fingerprint, versions.c.blake3, versions.c.sha256, versions.c.status,
     versions.c.verdict, versions.c.engine, versions.c.signatures_at, versions.c.scanned_bytes, versions.c.reason,
     versions.c.created_by.label("uploaded_by"), versions.c.created_at.label("version_created_at"),
@@ -181,6 +181,18 @@ def get_by_paths(connection: Connection, bucket_id: UUID, paths: Iterable[str]) 
     """Return the files at the given paths, by path."""
     query = _current().where(files.c.bucket_id == bucket_id, files.c.deleted_at.is_(None), files.c.path.in_(list(paths)))
     return [_to_file(row) for row in connection.execute(query.order_by(files.c.path))]
+
+
+def get_by_ids(connection: Connection, bucket_id: UUID, file_ids: Iterable[UUID]) -> list[File]:
+    """Return those of the files that are in a bucket, by path."""
+    query = _current().where(files.c.bucket_id == bucket_id, files.c.deleted_at.is_(None), files.c.id.in_(list(file_ids)))
+    return [_to_file(row) for row in connection.execute(query.order_by(files.c.path))]
+
+
+def count_below(connection: Connection, bucket_id: UUID, prefix: str, most: int) -> int:
+    """Return how many files' paths start with a prefix; counting ends at `most`."""
+    found = select(files.c.id).where(files.c.bucket_id == bucket_id, files.c.deleted_at.is_(None), _starts_with(prefix)).limit(most)
+    return int(connection.execute(select(func.count()).select_from(found.subquery())).scalar_one())
 
 
 def _contains(search: str) -> ColumnElement[bool]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate, validates
+from marshmallow import Schema, ValidationError, fields, validate, validates, validates_schema
 
+from strongroom.files.links import MAX_LIFETIME_S
 from strongroom.files.models import Status, Verdict
 from strongroom.http.paging import PageQuery
 
 MAX_METADATA_KEYS, MAX_METADATA_VALUE = 50, 1024
+HOUR_S = 3600
 
 
 class ScanSchema(Schema):
@@ -120,3 +122,55 @@ class VersionQuery(Schema):
     """Which version is meant."""
 
     version = fields.UUID(load_default=None, metadata={"description": "A version's id; default: the current one."})
+
+
+class ContentQuery(VersionQuery):
+    """Which version is wanted, and whether the provider may send it."""
+
+    redirect = fields.Boolean(
+        load_default=False, metadata={"description": "`1`: answer 302 to the storage provider, where it can sign addresses."}
+    )
+
+
+class NewLinkSchema(Schema):
+    """A link to be made."""
+
+    expires_in_s = fields.Integer(
+        strict=True,
+        load_default=HOUR_S,
+        validate=validate.Range(1, MAX_LIFETIME_S),
+        metadata={"description": "Life of the link in seconds; at most seven days."},
+    )
+    single_use = fields.Boolean(load_default=False, metadata={"description": "Good for the first GET alone."})
+    version = fields.UUID(load_default=None, metadata={"description": "A version's id; default: the current one."})
+    disposition = fields.String(
+        load_default="inline",
+        validate=validate.OneOf(["attachment", "inline"]),
+        metadata={"description": "`attachment`: saved; `inline`: shown by a browser, if the type is harmless."},
+    )
+    method = fields.String(load_default="GET", validate=validate.Equal("GET"), metadata={"description": "Always `GET`; HEAD works too."})
+
+
+class LinkSchema(Schema):
+    """A link."""
+
+    url = fields.String()
+    expires_at = fields.AwareDateTime(format="iso")
+
+
+class ArchiveQuery(Schema):
+    """Which folder is wanted."""
+
+    prefix = fields.String(load_default="", metadata={"description": "Only paths that start with this; default: the whole bucket."})
+
+
+class SelectionSchema(Schema):
+    """Which files are wanted: by path or by id."""
+
+    paths = fields.List(fields.String(), validate=validate.Length(1))
+    file_ids = fields.List(fields.UUID(), validate=validate.Length(1))
+
+    @validates_schema
+    def _one_way(self, data: dict[str, Any], **_: Any) -> None:
+        if len(data) != 1:
+            raise ValidationError("Name the files by 'paths' or by 'file_ids'.", "paths")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -19,7 +20,6 @@ from strongroom.files.models import File, Listing, Status, Verdict
 from strongroom.files.paths import check_path, check_prefix
 from strongroom.jobs.queue import enqueue
 from strongroom.runtime import Runtime
-from strongroom.storage.base import Reader
 from strongroom.usage.recorder import ROLL_UP, Caller, record
 from tenants.models import Tenant
 
@@ -29,11 +29,18 @@ DAY_S = 86400
 PENDING_RETRY_S = 2
 
 
+def object_path(bucket: str, path: str) -> str:
+    """Return the path of a file's address, the same for ever."""
+    return f"/api/v1/objects/{bucket}/{quote(path, safe='/')}"
+
+
 def event_data(file: File) -> dict[str, Any]:
-    """Return what events tell of a file."""
+    """Return what events tell of a file. `purge`, in a public bucket: the addresses that caches in front have to forget."""
+    purge = {"purge": [object_path(file.bucket, file.path)]} if file.public else {}
     return {
         "bucket": file.bucket, "path": file.path, "version_id": str(file.version_id), "size_bytes": file.size_bytes,
         "content_type": file.content_type, "etag": file.etag, "status": file.status,
+        **purge,
     }  # fmt: skip
 
 
@@ -202,7 +209,11 @@ def update_file(
                 repository.update_file(connection, file_id, **values)
             file = repository.get_by_id(connection, file_id)
             moved = file.path != former.path
-            data = {**event_data(file), "former_path": former.path} if moved else event_data(file)
+            data = event_data(file)
+            if moved:
+                data["former_path"] = former.path
+            if moved and file.public:
+                data["purge"] += [object_path(file.bucket, former.path)]
             emit(connection, "file.moved" if moved else "file.updated", file.id, data, principal.actor)
     except IntegrityError:
         raise AlreadyExists("There is a file at that path already.") from None
@@ -239,33 +250,6 @@ def restore_version(runtime: Runtime, tenant: Tenant, principal: Principal, file
     return file
 
 
-def open_for_download(
-    runtime: Runtime,
-    tenant: Tenant,
-    principal: Principal,
-    *,
-    file_id: UUID | None = None,
-    bucket: str = "",
-    path: str = "",
-    version_id: UUID | None = None,
-) -> tuple[File, Reader]:
-    """Open the bytes of a file, if its check allows that this principal has them.
-
-    Raises:
-        NotFound
-        FilePending, FileQuarantined, FileUnscanned: see `check_downloadable`.
-        StorageUnavailable
-    """
-    with runtime.tenant(tenant) as connection:
-        if file_id is None:
-            file_id = repository.get_by_path(connection, bucket, check_path(path)).id
-        file = repository.get_by_id(connection, file_id)
-        if version_id is not None:
-            file = repository.get_version(connection, file_id, version_id)
-        check_downloadable(file, principal, serve_unscanned=buckets.get_bucket(connection, file.bucket).serve_unscanned)
-    return file, runtime.storage(tenant, file.provider_id).open(file.bucket_id, file.version_id)
-
-
 def check_downloadable(file: File, principal: Principal, *, serve_unscanned: bool) -> None:
     """See that the checks allow a download. Before the verdict only the uploader itself may have its bytes back.
 
@@ -290,15 +274,6 @@ def is_downloadable(file: File, principal: Principal, *, serve_unscanned: bool) 
     except DomainError:
         return False
     return True
-
-
-def record_download(runtime: Runtime, tenant: Tenant, principal: Principal, caller: Caller, file: File, bytes_out: int) -> None:
-    """Count one download and the bytes that really went out."""
-    with runtime.tenant(tenant) as connection:
-        record(
-            connection, principal, caller, operation="download", bucket_id=file.bucket_id, file_id=file.id, content_type=file.content_type,
-            bytes_out=bytes_out, delay_s=runtime.settings.usage_delay_s,
-        )  # fmt: skip
 
 
 def attention(

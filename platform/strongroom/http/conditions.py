@@ -1,25 +1,24 @@
-"""Conditional and range requests, and announced digests: parsing of headers (RFC 9110, RFC 9530, RFC 1864)."""
+"""Conditional requests and announced digests: parsing of headers (RFC 9110, RFC 9530, RFC 1864)."""
 
 from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from flask import Request
 from werkzeug.http import parse_date
 
-from strongroom.errors import BadRequest, PreconditionFailed, RangeNotSatisfiable
+from strongroom.errors import BadRequest, PreconditionFailed
+from strongroom.http.encodings import CODINGS
 
 ETAG_PATTERN = re.compile(r'(?P<weak>W/)?"(?P<tag>[\x21\x23-\x7e\x80-\xff]*)"')
-RANGE_PATTERN = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 DIGEST_PATTERN = re.compile(r"([a-z0-9-]+)=:([A-Za-z0-9+/=]*):")
 DIGEST_NAMES = {"sha-256": "sha256", "sha-512": "sha512", "md5": "md5"}
 
 
 def etags(header: str | None, *, strong: bool = False) -> frozenset[str] | None:
-    """Return the tags of If-Match or If-None-Match; `*` for any; None when the header is absent.
+    """Return the tags of If-Match or If-None-Match, without their codings; `*` for any; None when the header is absent.
 
     `strong`: leave out weak tags, which match nothing in If-Match (RFC 9110, 13.1.1).
 
@@ -33,7 +32,26 @@ def etags(header: str | None, *, strong: bool = False) -> frozenset[str] | None:
     found = list(ETAG_PATTERN.finditer(header))
     if not found:
         raise BadRequest('Write an ETag in quotes: "…".')
-    return frozenset(match["tag"] for match in found if not (strong and match["weak"]))
+    return frozenset(plain_tag(match["tag"]) for match in found if not (strong and match["weak"]))
+
+
+def coded_tag(etag: str, coding: str) -> str:
+    """Return the entity tag of a file in a coding: other bytes, so another tag (RFC 9110, 8.8.3.3)."""
+    return f"{etag}-{coding}" if coding else etag
+
+
+def plain_tag(tag: str) -> str:
+    """Return the tag of the file itself, whatever coding it was seen in: who has one has the file."""
+    name, _, coding = tag.rpartition("-")
+    return name if coding in CODINGS else tag
+
+
+def tag_held(request: Request, etag: str, coding: str) -> str:
+    """Return the tag for a 304: the one in the coding, or else the one that the client named, so that it finds its copy."""
+    own = coded_tag(etag, coding)
+    named = [match["tag"] for match in ETAG_PATTERN.finditer(request.headers.get("If-None-Match", ""))]
+    held = [tag for tag in named if plain_tag(tag) == etag]
+    return own if own in held or not held else held[0]
 
 
 def digests(request: Request) -> dict[str, bytes]:
@@ -51,34 +69,8 @@ def digests(request: Request) -> dict[str, bytes]:
         raise BadRequest("The announced digest is not base64.") from None
 
 
-@dataclass(frozen=True)
-class ByteRange:
-    """A part of a file: first byte and length."""
-
-    start: int
-    length: int
-
-
-def byte_range(request: Request, *, size_bytes: int, etag: str, modified: datetime) -> ByteRange | None:
-    """Return the range asked for; None for the whole file: no range, several, another unit, or If-Range says so (RFC 9110, 14).
-
-    Raises:
-        RangeNotSatisfiable
-    """
-    match = RANGE_PATTERN.fullmatch(request.headers.get("Range", "").replace(" ", ""))
-    if match is None or match.groups() == ("", "") or not _if_range_holds(request.headers.get("If-Range"), etag, modified):
-        return None
-    first, last = match.groups()
-    if first and last and int(last) < int(first):
-        return None  # syntactically invalid: ignored
-    start = int(first) if first else max(size_bytes - int(last), 0)
-    end = min(int(last), size_bytes - 1) if first and last else size_bytes - 1
-    if start >= size_bytes or (not first and int(last) == 0):
-        raise RangeNotSatisfiable(f"The file has {size_bytes} bytes.", size_bytes=size_bytes)
-    return ByteRange(start, end - start + 1)
-
-
-def _if_range_holds(header: str | None, etag: str, modified: datetime) -> bool:
+def if_range_holds(header: str | None, etag: str, modified: datetime) -> bool:
+    """Tell whether a range may be answered: there is no If-Range, or it names, strongly, the bytes as they are (RFC 9110, 13.1.5)."""
     if header is None:
         return True
     if match := ETAG_PATTERN.fullmatch(header.strip()):

@@ -6,8 +6,9 @@ from typing import cast
 
 from flask import Flask, current_app, g, request
 
-from strongroom.access import OperatorPrincipal, Principal
+from strongroom.access import Anonymous, OperatorPrincipal, Principal, Visitor
 from strongroom.errors import TenantSuspended, Unauthenticated, UnknownHost
+from strongroom.http.hosts import host_name, is_platform_host
 from strongroom.runtime import Runtime
 from tenants.models import Tenant, TenantStatus
 
@@ -62,6 +63,16 @@ def current_principal() -> Principal:
     return principal
 
 
+def current_visitor() -> Visitor:
+    """Return who asks, at a route that is open for what is public.
+
+    Raises:
+        Unauthenticated: the gate let nobody in.
+    """
+    anonymous: Anonymous | None = g.get("anonymous")
+    return anonymous or current_principal()
+
+
 def current_operator() -> OperatorPrincipal:
     """Return the operator who asks.
 
@@ -72,6 +83,12 @@ def current_operator() -> OperatorPrincipal:
     if operator is None:
         raise Unauthenticated
     return operator
+
+
+def own_url(path: str) -> str:
+    """Return a path's address on the tenant's own host: the one that was asked, or else the tenant's own below the base domain."""
+    settings, host = runtime().settings, host_name(request.environ.get("HTTP_HOST"))
+    return settings.tenant_url(current_tenant().slug, path) if is_platform_host(settings, host) else settings.public_url(host, path)
 
 
 def request_id() -> str:

@@ -28,6 +28,11 @@ def requires(role: Role, scope: Scope | None = None) -> Callable[[View], View]:
     return permit(Permission(Realm.TENANT, role, scope))
 
 
+def requires_unless_public(role: Role, scope: Scope | None = None) -> Callable[[View], View]:
+    """Mark a tenant's route that anybody may read from for what is public: its view asks `current_visitor`."""
+    return permit(Permission(Realm.TENANT, role, scope, or_public=True))
+
+
 def operators_only(operator_role: str = "viewer") -> Callable[[View], View]:
     """Mark an operator's route."""
     return permit(Permission(Realm.OPERATOR, operator_role=operator_role))

@@ -7,26 +7,55 @@ from typing import Any
 from flask import Response, request
 
 from strongroom.access import Role, Scope
-from strongroom.files import service
-from strongroom.files.download import send_file
+from strongroom.files import grants, service
+from strongroom.files.download import Manner, send_file
 from strongroom.files.paths import path_from_wsgi
-from strongroom.files.schemas import FileSchema, VersionQuery
+from strongroom.files.schemas import ContentQuery, FileSchema
 from strongroom.http.body import body_length, request_body, streaming
 from strongroom.http.conditions import digests, etags
-from strongroom.http.context import current_principal, current_tenant, runtime
+from strongroom.http.context import current_principal, current_tenant, current_visitor, runtime
 from strongroom.http.json import Blueprint
-from strongroom.http.permissions import requires
+from strongroom.http.permissions import requires, requires_unless_public
 from strongroom.uploads import service as uploads
 from strongroom.uploads.models import UploadRequest
 from strongroom.usage.http import caller
 
 blueprint = Blueprint("objects", __name__, url_prefix="/api/v1/objects", description="Files by bucket and path.")
 ROUTE = "/<bucket>/<rest:path>"
+PREFLIGHT = {
+    "Access-Control-Allow-Origin": "*", "Access-Control-Allow-Methods": "GET, HEAD", "Access-Control-Max-Age": "86400",
+    "Access-Control-Allow-Headers": "Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, If-Range",
+}  # fmt: skip
 SEGMENTS_BEFORE_PATH = 4  # 'api', 'v1', 'objects', bucket
 
 
 def _path() -> str:
     return path_from_wsgi(request.environ["PATH_INFO"].lstrip("/").split("/", SEGMENTS_BEFORE_PATH)[SEGMENTS_BEFORE_PATH])
+
+
+@blueprint.get(ROUTE)
+@requires_unless_public(Role.VIEWER, Scope.FILES_READ)
+@blueprint.arguments(ContentQuery, location="query")
+@blueprint.doc(
+    responses={
+        200: {"description": "The bytes.", "content": {"application/octet-stream": {}}},
+        206: {"description": "The ranges."},
+        302: {"description": "The provider sends them."},
+    },
+    security=[{"bearer": []}, {}],
+)
+def get_object(query: dict[str, Any], bucket: str, path: str) -> Response:  # noqa: ARG001 - the path is taken from the raw bytes
+    """Get a file's bytes: whole, ranges, or 304 when the client's copy is still good. Of a public bucket without a credential."""
+    grant = grants.grant_by_path(runtime(), current_tenant(), current_visitor(), bucket, _path(), query["version"])
+    return send_file(grant, Manner(redirect=query["redirect"]))
+
+
+@blueprint.after_request
+def _let_pages_ask(response: Response) -> Response:
+    """Answer the question that a browser sends before a page of another origin may read. It says nothing of any bucket."""
+    if request.method == "OPTIONS":
+        response.headers.update(PREFLIGHT)
+    return response
 
 
 @blueprint.put(ROUTE)
@@ -54,20 +83,6 @@ def put_object(bucket: str, path: str) -> tuple[Any, dict[str, str]]:  # noqa: A
     )
     file = uploads.receive(runtime(), current_tenant(), current_principal(), caller(), upload, request_body())
     return file, {"ETag": f'"{file.etag}"'}
-
-
-@blueprint.get(ROUTE)
-@requires(Role.VIEWER, Scope.FILES_READ)
-@blueprint.arguments(VersionQuery, location="query")
-@blueprint.doc(
-    responses={200: {"description": "The bytes.", "content": {"application/octet-stream": {}}}, 206: {"description": "The range."}}
-)
-def get_object(query: dict[str, Any], bucket: str, path: str) -> Response:  # noqa: ARG001 - the path is taken from the raw bytes
-    """Get a file's bytes: whole, a range, or 304 when the client's copy is still good."""
-    file, reader = service.open_for_download(
-        runtime(), current_tenant(), current_principal(), bucket=bucket, path=_path(), version_id=query["version"]
-    )
-    return send_file(file, reader)
 
 
 @blueprint.delete(ROUTE)

@@ -10,10 +10,12 @@ from uuid import UUID
 from strongroom.errors import NotFound
 from strongroom.storage.base import (
     CannotCompose,
+    LocalFiles,
     Multipart,
     ObjectMeta,
     Part,
     PartLimits,
+    Presigning,
     Provider,
     Reader,
     RegionWriter,
@@ -163,6 +165,21 @@ class TenantStorage:
     def open(self, bucket_id: UUID, version_id: UUID) -> Reader:
         """Open the bytes of a version; see `Provider.open`."""
         return self._provider.open(self._key(bucket_id, version_id))
+
+    def presign_get(
+        self, bucket_id: UUID, version_id: UUID, lifetime_s: int, *, content_type: str, disposition: str
+    ) -> SignedRequest | None:
+        """Return a request that gets a version from the provider itself; None where the provider cannot sign any."""
+        if not isinstance(self._provider, Presigning):
+            return None
+        key = self._key(bucket_id, version_id)
+        return self._provider.presign_get(key, lifetime_s, content_type=content_type, disposition=disposition)
+
+    def local_path(self, bucket_id: UUID, version_id: UUID) -> str | None:
+        """Return where a version lies below the provider's root; None where the provider has no files."""
+        if not isinstance(self._provider, LocalFiles):
+            return None
+        return self._provider.local_path(self._key(bucket_id, version_id))
 
     def head(self, bucket_id: UUID, version_id: UUID) -> ObjectMeta:
         """Describe the bytes of a version; see `Provider.head`."""

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, insert
 
-from strongroom.access import Principal
+from strongroom.access import Visitor
 from strongroom.jobs.queue import enqueue
 from strongroom.usage.tables import access_log
 
@@ -23,7 +23,7 @@ class Caller:
 
 
 def record(
-    connection: Connection, principal: Principal, caller: Caller, *, operation: str, bucket_id: UUID, file_id: UUID, content_type: str,
+    connection: Connection, principal: Visitor, caller: Caller, *, operation: str, bucket_id: UUID, file_id: UUID, content_type: str,
     bytes_in: int = 0, bytes_out: int = 0, delay_s: float = 1.0,
 ) -> None:  # fmt: skip
     """Add one access to the tenant's log; a job that rolls it up follows within `delay_s`."""
