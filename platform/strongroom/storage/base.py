@@ -233,6 +233,18 @@ class ServerSideCopy(Protocol):
 
 
 @runtime_checkable
+class Narrowing(Protocol):
+    """Can shrink its own rights at the provider, so that not even a fault in our code reaches another tenant's bytes."""
+
+    def narrowed(self, prefix: str) -> Provider:
+        """Return the provider with credentials that reach only what lies below `prefix`; to be asked again for every use.
+
+        Raises:
+            StorageUnavailable: such credentials are not to be had; never falls back to the wider ones.
+        """
+
+
+@runtime_checkable
 class LocalFiles(Protocol):
     """Keeps objects as files that a web server in front can send by itself (X-Accel-Redirect)."""
 

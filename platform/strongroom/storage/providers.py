@@ -18,7 +18,13 @@ def _filesystem(config: Mapping[str, Any], _secrets: Mapping[str, Any]) -> Provi
     return FilesystemProvider(Path(root))
 
 
-KINDS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Provider]] = {"filesystem": _filesystem}
+def _s3(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> Provider:
+    from strongroom.storage import s3  # noqa: PLC0415  boto3 costs 30 MiB, which a process without S3 must not pay
+
+    return s3.make(config, secrets)
+
+
+KINDS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Provider]] = {"filesystem": _filesystem, "s3": _s3}
 
 
 def make_provider(kind: str, config: Mapping[str, Any], secrets: Mapping[str, Any] | None = None) -> Provider:
