@@ -10,12 +10,13 @@ import fcntl
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,11 +30,15 @@ START_TIMEOUT_S = 180
 ROOT = Path(__file__).parents[2]
 
 
-def begin_run() -> None:
-    """Name the run by its first process; workers inherit the name by the environment."""
-    if RUN not in os.environ:
-        os.environ[RUN] = str(os.getpid())
-        os.environ[FOLDER] = tempfile.mkdtemp(prefix="sr-servers-")
+@contextmanager
+def run() -> Iterator[None]:
+    """Name a run by this process; its workers inherit the name by the environment, its servers end after it."""
+    folder = tempfile.mkdtemp(prefix="sr-servers-")
+    os.environ[RUN], os.environ[FOLDER] = str(os.getpid()), folder
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder)
 
 
 def server(name: str) -> S3Server:

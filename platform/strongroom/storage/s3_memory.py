@@ -13,7 +13,7 @@ from typing import IO
 from strongroom.errors import StorageFull, StorageUnavailable
 
 MIB = 1024 * 1024
-BUDGET_BYTES = 96 * MIB
+BUDGET_BYTES = 80 * MIB
 MEMORY_BYTES = 8 * MIB
 """Of one part; only those of objects beyond 80 GiB are larger."""
 SENDERS = 8
