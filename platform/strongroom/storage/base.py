@@ -180,7 +180,8 @@ class Multipart(Protocol):
         """Make the object of exactly these parts, in order of their numbers; the session is over.
 
         Raises:
-            NotFound: the session is over already: `head` tells whether an earlier call went through.
+            NotFound: the session is over already: `head` tells whether an earlier call went through. Some providers then
+                answer as they did to that call.
             Conflict: a part is not there, or is another than the caller names.
         """
 

@@ -21,12 +21,14 @@ from itertools import islice
 from typing import Any
 from uuid import uuid4
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from strongroom.errors import NotFound
 from strongroom.storage.base import ObjectMeta, Part, PartLimits, Provider, Reader, SignedRequest, Slice, Writer
 from strongroom.storage.keys import KEY_PATTERN, PREFIX_PATTERN
 from strongroom.storage.s3_compose import compose
 from strongroom.storage.s3_config import S3Config, StsConfig, parse
-from strongroom.storage.s3_errors import from_code, translated
+from strongroom.storage.s3_errors import OTHER_PARTS, error_code, from_code, translated
 from strongroom.storage.s3_reader import S3Reader
 from strongroom.storage.s3_sts import NarrowedCredentials
 from strongroom.storage.s3_wire import Bytes, S3Wire
@@ -34,6 +36,8 @@ from strongroom.storage.s3_writer import LIMITS, S3Writer, begin, discard, finis
 
 BATCH = 1000
 """Keys of one DeleteObjects request."""
+NO_UPLOADS = frozenset({"NoSuchUpload", "NotImplemented"})
+"""What servers answer that have no unfinished upload in the bucket (rclone), or cannot list them."""
 NARROWED_KEPT = 64
 """Tenants whose connections with narrowed credentials are kept."""
 CHECK_PREFIX = "tn-" + "0" * 32 + "/"
@@ -114,10 +118,14 @@ class S3Provider:
     def _unfinished(self, prefix: str) -> Iterator[tuple[str, str, datetime]]:
         pages = self._uploads.client.get_paginator("list_multipart_uploads").paginate(Bucket=self._wire.bucket, Prefix=prefix)
         with translated():
-            for page in pages:
-                for item in page.get("Uploads", []):
-                    if item["Key"].startswith(prefix):
-                        yield item["Key"], item["UploadId"], item["Initiated"]
+            try:
+                for page in pages:
+                    for item in page.get("Uploads", []):
+                        if item["Key"].startswith(prefix):
+                            yield item["Key"], item["UploadId"], item["Initiated"]
+            except ClientError as error:
+                if error_code(error) not in NO_UPLOADS:
+                    raise
 
     def delete_prefix(self, prefix: str) -> None:
         """Remove everything below a prefix."""
@@ -153,7 +161,12 @@ class S3Provider:
         if not parts:
             return self._assemble_nothing(self._checked(key), session)
         with translated():
-            return finish(self._wire, self._checked(key), session, parts)
+            try:
+                return finish(self._wire, self._checked(key), session, parts)
+            except (BotoCoreError, ClientError) as error:
+                if error_code(error) not in OTHER_PARTS:
+                    self.list_parts(key, session)  # NotFound where the session is over: Ceph 16 answers that with an internal error
+                raise
 
     def _assemble_nothing(self, key: str, session: str) -> ObjectMeta:
         self.list_parts(key, session)
