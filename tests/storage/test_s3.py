@@ -25,6 +25,7 @@ from strongroom.storage.keys import tenant_prefix
 from strongroom.storage.providers import make_provider
 from strongroom.storage.s3 import S3Provider
 from strongroom.storage.s3_memory import Budget
+from strongroom.storage.s3_wire import client_config
 from strongroom.storage.s3_writer import LIMITS, part_bytes
 
 from tests.services.processes import free_port
@@ -63,7 +64,7 @@ def provider_at(server: S3Server, **config: Any) -> S3Provider:
 
 
 def through(proxy: FaultProxy, server: S3Server, **config: Any) -> S3Provider:
-    return provider_at(server, **{"endpoint_url": proxy.url, "timeout_s": 1, **config})
+    return provider_at(server, **{"endpoint_url": proxy.url, "timeout_s": 3, **config})
 
 
 def prefix_of(key: str) -> str:
@@ -173,9 +174,8 @@ def test_a_completion_that_never_arrives(server: S3Server, proxy: FaultProxy, ke
 @pytest.mark.parametrize("size_bytes", [5, 20 * MIB], ids=["one", "parts"])
 def test_what_is_aborted_after_an_uncertain_end_is_gone(server: S3Server, proxy: FaultProxy, key: str, size_bytes: int) -> None:
     """The server took it, and no answer came through: whoever aborts then must not leave an object that nobody knows."""
-    proxy.faults += [Fault("lose_answer", method=method, contains=key, times=1000) for method in ("POST", "HEAD")] if size_bytes > 5 else []
-    proxy.faults += [Fault("lose_answer", method="PUT", contains=key, times=1000)] if size_bytes == 5 else []
-    proxy.faults[:0] = [Fault("slow_answer", method="POST", contains="uploads", after_bytes=MIB)]
+    lost = [("PUT", key)] if size_bytes == 5 else [("POST", "uploadId="), ("HEAD", key)]
+    proxy.faults += [Fault("lose_answer", method=method, contains=contains, times=1000) for method, contains in lost]
     writer = through(proxy, server).writer(key, size_bytes)
     writer.write(DATA[:size_bytes])
     with pytest.raises(StorageUnavailable):
@@ -299,6 +299,7 @@ def raw_client(server: S3Server, provider: S3Provider) -> Any:
         aws_access_key_id=credentials.access_key,
         aws_secret_access_key=credentials.secret_key,
         aws_session_token=credentials.token,
+        config=client_config(provider._wire.config),  # Ceph 16 does not understand botocore's newer checksums
     )
 
 
