@@ -40,7 +40,8 @@ LONGEST_PAUSE_S = 5.0
 CONNECTIONS = 64
 OWN_LIFETIME_S = 3600
 """Of the URLs that never leave this process: as long as the longest request may take to begin."""
-_session_lock = threading.Lock()
+_session_lock = threading.RLock()
+"""Re-entrant: making a narrowed client assumes its role first, which may make the STS client."""
 
 
 class Body(Protocol):
