@@ -334,8 +334,8 @@ def test_narrowed_credentials_reach_one_tenant(ceph: S3Server, narrowing: S3Prov
             act()
         if isinstance(caught.value, ClientError):
             assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403, f"act {number}"
-    answer = client.delete_objects(Bucket=ceph.bucket, Delete={"Objects": [{"Key": there}]})
-    assert [each["Code"] for each in answer["Errors"]] == ["AccessDenied"]
+    with pytest.raises(ClientError):  # Ceph 16 refuses the whole request
+        client.delete_objects(Bucket=ceph.bucket, Delete={"Objects": [{"Key": there}]})
     assert read(narrowing, there) == b"of the other"
 
 

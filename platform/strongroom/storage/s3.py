@@ -38,6 +38,8 @@ BATCH = 1000
 """Keys of one DeleteObjects request."""
 NO_UPLOADS = frozenset({"NoSuchUpload", "NotImplemented"})
 """What servers answer that have no unfinished upload in the bucket (rclone), or cannot list them."""
+ONE_BY_ONE = frozenset({"AccessDenied", "NotImplemented"})
+"""What servers answer that cannot delete many, or (Ceph 16) want a right on the whole bucket for it, which no tenant's credentials have."""
 NARROWED_KEPT = 64
 """Tenants whose connections with narrowed credentials are kept."""
 CHECK_PREFIX = "tn-" + "0" * 32 + "/"
@@ -95,12 +97,19 @@ class S3Provider:
 
     def _delete_objects(self, keys: Sequence[str]) -> None:
         with translated():
-            answer = self._wire.client.delete_objects(
-                Bucket=self._wire.bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
-            )
-        for error in answer.get("Errors", []):
-            if error.get("Code") != "NoSuchKey":
-                raise from_code(error.get("Code", ""))
+            try:
+                answer = self._wire.client.delete_objects(
+                    Bucket=self._wire.bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": True}
+                )
+            except ClientError as error:
+                if error_code(error) not in ONE_BY_ONE:
+                    raise
+                for key in keys:
+                    self._wire.client.delete_object(Bucket=self._wire.bucket, Key=key)
+                return
+        for failed in answer.get("Errors", []):
+            if failed.get("Code") != "NoSuchKey":
+                raise from_code(failed.get("Code", ""))
 
     def list(self, prefix: str) -> Iterator[ObjectMeta]:
         """Walk unfinished uploads, then objects: what is finished meanwhile shows up twice rather than never."""
