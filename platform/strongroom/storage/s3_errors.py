@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 
 from botocore import exceptions as boto
 from urllib3 import exceptions as wire
@@ -15,7 +16,7 @@ from urllib3 import exceptions as wire
 from strongroom.errors import Conflict, DomainError, NotFound, StorageFull, StorageUnavailable
 
 MISSING = frozenset({"NoSuchKey", "NoSuchUpload", "NoSuchVersion", "404", "NotFound"})
-FULL = frozenset({"QuotaExceeded", "InsufficientStorage", "EntityTooLarge", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "507"})
+FULL = frozenset({"QuotaExceeded", "InsufficientStorage", "EntityTooLarge", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded"})
 OTHER_PARTS = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "MalformedXML"})
 RETRYABLE = frozenset(
     {"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "Throttling", "ThrottlingException", "ServerBusy"}
@@ -47,7 +48,7 @@ def from_code(code: str, status: int = 0) -> DomainError:
     """Return our error for an error code of S3."""
     if code in MISSING:
         return NotFound()
-    if code in FULL:
+    if code in FULL or status == HTTPStatus.INSUFFICIENT_STORAGE:
         return StorageFull()
     if code in OTHER_PARTS:
         return Conflict("The parts named are not those that are there.")
