@@ -23,7 +23,7 @@ from strongroom.security import passwords
 
 from tenants.models import Tenant
 from tests.factories import Account, Client, OperatorAccount, World, create_database
-from tests.services import postgres
+from tests.services import postgres, shared
 from tests.services.postgres import Cluster
 
 CLUSTER = "SR_TEST_CLUSTER"
@@ -33,6 +33,8 @@ SERVERS = pytest.StashKey[ExitStack]()
 def pytest_configure(config: pytest.Config) -> None:
     """With xdist the controller starts the cluster, and its workers find it by the environment."""
     config.stash[SERVERS] = ExitStack()
+    if not hasattr(config, "workerinput"):
+        config.stash[SERVERS].enter_context(shared.run())
     hypothesis.settings.register_profile("strongroom", derandomize=True, deadline=None, database=None)
     hypothesis.settings.load_profile("strongroom")
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):

@@ -8,6 +8,7 @@ packages=()
 [ -x /usr/bin/chromium ] || packages+=(chromium)
 [ -x /usr/lib/postgresql/15/bin/postgres ] || packages+=(postgresql-15)
 [ -x /usr/sbin/nginx ] || packages+=(nginx-light)
+[ -x /usr/bin/radosgw ] && [ -x /usr/bin/ceph-osd ] || packages+=(radosgw ceph-mon ceph-osd ceph-mgr ceph-common)
 command -v curl >/dev/null || packages+=(curl)
 [ ${#packages[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then

@@ -180,7 +180,8 @@ class Multipart(Protocol):
         """Make the object of exactly these parts, in order of their numbers; the session is over.
 
         Raises:
-            NotFound: the session is over already: `head` tells whether an earlier call went through.
+            NotFound: the session is over already: `head` tells whether an earlier call went through. Some providers then
+                answer as they did to that call.
             Conflict: a part is not there, or is another than the caller names.
         """
 
@@ -229,6 +230,18 @@ class ServerSideCopy(Protocol):
         Raises:
             NotFound: a source is not there.
             CannotCompose: the provider cannot cut like that; the caller streams the bytes instead.
+        """
+
+
+@runtime_checkable
+class Narrowing(Protocol):
+    """Can shrink its own rights at the provider, so that not even a fault in our code reaches another tenant's bytes."""
+
+    def narrowed(self, prefix: str) -> Provider:
+        """Return the provider with credentials that reach only what lies below `prefix`; to be asked again for every use.
+
+        Raises:
+            StorageUnavailable: such credentials are not to be had; never falls back to the wider ones.
         """
 
 

@@ -12,6 +12,7 @@ from strongroom.storage.base import (
     CannotCompose,
     LocalFiles,
     Multipart,
+    Narrowing,
     ObjectMeta,
     Part,
     PartLimits,
@@ -137,11 +138,16 @@ class TenantStorage:
     def __init__(self, provider: Provider, prefix: str) -> None:
         if not PREFIX_PATTERN.fullmatch(prefix):
             raise ValueError("not a tenant's prefix")
-        self._provider, self._prefix = provider, prefix
+        self._whole, self._prefix = provider, prefix
+
+    @property
+    def _provider(self) -> Provider:
+        """The provider, its rights shrunk to this tenant's prefix where it can do that; asked late, since it may have to connect."""
+        return self._whole.narrowed(self._prefix) if isinstance(self._whole, Narrowing) else self._whole
 
     def can(self, capability: type[object]) -> bool:
         """Tell whether the provider has a capability: `Regions`, `Multipart`, `Presigning`, `ServerSideCopy`, `LocalFiles`."""
-        return isinstance(self._provider, capability)
+        return isinstance(self._whole, capability)
 
     def object(self, bucket_id: UUID, version_id: UUID) -> StoredObject:
         """Return what can be done with the bytes of one version while they are not complete."""
@@ -153,10 +159,11 @@ class TenantStorage:
         Raises:
             CannotCompose: the provider cannot, or not these slices.
         """
-        if not isinstance(self._provider, ServerSideCopy):
+        provider = self._provider
+        if not isinstance(provider, ServerSideCopy):
             raise CannotCompose
         slices = [Slice(self._key(piece.bucket_id, piece.version_id), piece.start, piece.length) for piece in pieces]
-        return self._provider.compose(self._key(bucket_id, version_id), slices)
+        return provider.compose(self._key(bucket_id, version_id), slices)
 
     def writer(self, bucket_id: UUID, version_id: UUID, size_bytes: int | None) -> Writer:
         """Begin the bytes of a version; see `Provider.writer`."""

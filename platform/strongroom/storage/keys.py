@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from uuid import UUID
 
-KEY_PATTERN = re.compile(r"tn-[0-9a-f]{32}/[0-9a-f]{32}/[0-9a-f]{32}")
+KEY_PATTERN = re.compile(r"tn-[0-9a-f]{32}/[0-9a-f]{32}/[0-9a-f]{32}(\.tail)?")
+"""An object, or what is kept beside it of an unfinished one (`bound.TAIL`)."""
 PREFIX_PATTERN = re.compile(r"tn-[0-9a-f]{32}/")
 
 

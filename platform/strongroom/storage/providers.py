@@ -34,10 +34,17 @@ def _opendal(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> Provider:
     return make_opendal(config, secrets)
 
 
+def _s3(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> Provider:
+    from strongroom.storage import s3  # noqa: PLC0415  boto3 costs 30 MiB, which a process without S3 must not pay
+
+    return s3.make(config, secrets)
+
+
 KINDS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Provider]] = {
     "filesystem": _filesystem,
     "gcs": _gcs,
     "opendal": _opendal,
+    "s3": _s3,
 }
 
 

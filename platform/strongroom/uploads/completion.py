@@ -99,7 +99,7 @@ def new_file(upload: Upload, received: Received, row: Row[Any]) -> File:
         sha256=None, status=Status.PENDING, scan=Scan(Verdict.PENDING, None, None, None, None), version_id=upload.version_id,
         provider_id=upload.provider_id, etag=etag_of(upload, received), metadata=row.metadata, created_by=row.created_by,
         uploaded_by=row.created_by, created_at=row.created_at, updated_at=row.updated_at, deleted_at=None, purge_at=None,
-        version_created_at=row.created_at,
+        version_created_at=row.created_at, public=upload.bucket.public,
     )  # fmt: skip
 
 

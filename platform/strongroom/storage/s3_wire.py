@@ -1,0 +1,271 @@
+"""How bytes travel to and from S3: requests signed by boto3 (SigV4 in the URL, payload unsigned), sent by urllib3.
+
+boto3's own transfers cost 1.7 CPU seconds per GB, these a fraction. Requests without bytes are boto3's own.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import random
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import boto3
+import urllib3
+from botocore.config import Config
+from botocore.credentials import CredentialResolver, RefreshableCredentials
+from botocore.httpsession import get_cert_path
+from botocore.session import Session
+from urllib3.exceptions import HTTPError
+
+from strongroom.errors import DomainError, StorageUnavailable
+from strongroom.storage.s3_config import Credentials, S3Config, StsConfig
+from strongroom.storage.s3_errors import RETRYABLE, code_of, from_code, from_exception, translated
+from strongroom.storage.s3_memory import PIECE_BYTES
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_sts.client import STSClient
+
+T = TypeVar("T")
+Piece = bytes | bytearray | memoryview
+TRIES = 6
+CONNECT_TIMEOUT_S = 5.0
+LONGEST_PAUSE_S = 5.0
+CONNECTIONS = 64
+OWN_LIFETIME_S = 3600
+"""Of the URLs that never leave this process: as long as the longest request may take to begin."""
+_session_lock = threading.RLock()
+"""Re-entrant: making a narrowed client assumes its role first, which may make the STS client."""
+
+
+class Body(Protocol):
+    """Bytes that can be walked as often as they must be sent."""
+
+    size_bytes: int
+
+    def chunks(self) -> Iterable[Piece]:
+        """Walk the bytes from the start."""
+
+
+class Bytes:
+    """A buffer as a body. Sent in pieces, so that whoever cancels is heard."""
+
+    def __init__(self, data: bytes | bytearray | memoryview) -> None:
+        self._view = memoryview(data).cast("B")
+        self.size_bytes = len(self._view)
+
+    def chunks(self) -> Iterator[memoryview]:
+        """Walk the buffer."""
+        for start in range(0, self.size_bytes, PIECE_BYTES):
+            yield self._view[start : start + PIECE_BYTES]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the server said of bytes that it took."""
+
+    etag: str
+    at: datetime
+
+
+class _Again(Exception):
+    def __init__(self, error: DomainError) -> None:
+        super().__init__()
+        self.error = error
+
+
+class S3Wire:
+    """A bucket's connection. Safe to share between threads."""
+
+    def __init__(self, config: S3Config, source: Source | None = None) -> None:
+        self.config, self.bucket = config, config.bucket
+        self.client = _client(config, source)
+        ca_file = config.ca_file or get_cert_path(True)
+        timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, config.timeout_s), read=config.timeout_s)
+        self._pool = urllib3.PoolManager(maxsize=CONNECTIONS, retries=False, timeout=timeout, blocksize=PIECE_BYTES, ca_certs=ca_file)
+
+    def sign(self, operation: str, params: dict[str, Any], lifetime_s: int = OWN_LIFETIME_S) -> str:
+        """Return a URL that does `operation` on the bucket until its lifetime is over."""
+        with translated():
+            return self.client.generate_presigned_url(operation, Params={"Bucket": self.bucket, **params}, ExpiresIn=lifetime_s)
+
+    def put(self, operation: str, params: dict[str, Any], body: Body, cancelled: threading.Event | None = None) -> Stored:
+        """Send bytes, again and again while that may help.
+
+        Raises:
+            NotFound, Conflict, StorageFull, StorageUnavailable
+        """
+        md5 = _md5(body) if self.config.verify_md5 else ""
+        return retried(lambda: self._put(self.sign(operation, params), body, md5, cancelled), cancelled)
+
+    def _put(self, url: str, body: Body, md5: str, cancelled: threading.Event | None) -> Stored:
+        headers = {"Content-Length": str(body.size_bytes), "Content-Type": "application/octet-stream"}
+        try:
+            answer = self._pool.request("PUT", url, body=_until(body, cancelled), headers=headers, redirect=False)
+        except (HTTPError, OSError) as error:
+            raise _Again(from_exception(error)) from None
+        if answer.status != 200:  # noqa: PLR2004  the only good answer to a PUT of S3
+            raise failure(answer.status, answer.data)
+        etag = answer.headers.get("ETag", "").strip('"')
+        if md5 and etag != md5:
+            raise _Again(StorageUnavailable("The bytes of a part arrived changed at the S3 server."))
+        return Stored(etag, moment(answer.headers.get("Date")))
+
+    def get(self, key: str, start: int, etag: str) -> urllib3.BaseHTTPResponse:
+        """Open the bytes of an object from `start` on; only if it is still the same.
+
+        Raises:
+            NotFound, StorageUnavailable
+        """
+        return retried(lambda: self._get(key, start, etag))
+
+    def _get(self, key: str, start: int, etag: str) -> urllib3.BaseHTTPResponse:
+        headers = {"Range": f"bytes={start}-", "If-Match": f'"{etag}"'}
+        url = self.sign("get_object", {"Key": key})
+        try:
+            answer = self._pool.request("GET", url, headers=headers, preload_content=False, decode_content=False, redirect=False)
+            if answer.status in {200, 206}:
+                return _checked(answer, start, etag)
+            body = answer.read(4096)
+        except (HTTPError, OSError) as error:
+            raise _Again(from_exception(error)) from None
+        answer.close()
+        raise failure(answer.status, body)
+
+
+def _checked(answer: urllib3.BaseHTTPResponse, start: int, etag: str) -> urllib3.BaseHTTPResponse:
+    """Hold the answer against what was asked for: some servers know no If-Match, and some answer a range with 200."""
+    ranged = answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+    if answer.headers.get("ETag", "").strip('"') != etag or (start and not ranged):
+        answer.close()
+        raise StorageUnavailable("The object changed while it was being read, or the S3 server knows no ranges.")
+    return answer
+
+
+def retried(act: Callable[[], T], cancelled: threading.Event | None = None) -> T:
+    """Call `act` until it does not ask for another try, pausing longer each time, by chance (full jitter).
+
+    Raises:
+        DomainError: of the last try.
+    """
+    waiting = cancelled or threading.Event()
+    for attempt in range(TRIES):
+        try:
+            return act()
+        except _Again as again:
+            last = again.error
+            pause_s = random.uniform(0, min(LONGEST_PAUSE_S, 0.1 * 2**attempt))  # noqa: S311  no secret
+            if attempt == TRIES - 1 or waiting.wait(pause_s):
+                break
+    raise last
+
+
+def failure(status: int, body: bytes) -> Exception:
+    """Return what to raise for an answer that is no success."""
+    code = code_of(status, body)
+    error = from_code(code, status)
+    return _Again(error) if code in RETRYABLE or str(status) in RETRYABLE else error
+
+
+def moment(date: str | None) -> datetime:
+    """Return the time of a Date header; now where there is none."""
+    try:
+        return parsedate_to_datetime(date or "")
+    except ValueError:
+        return datetime.now(UTC)
+
+
+def _until(body: Body, cancelled: threading.Event | None) -> Iterator[Any]:  # urllib3 is typed too narrowly: it sends any buffer
+    for piece in body.chunks():
+        if cancelled is not None and cancelled.is_set():
+            raise HTTPError("cancelled")
+        yield piece
+
+
+def _md5(body: Body) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    for piece in body.chunks():
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+class Source(Protocol):
+    """Where botocore gets credentials that change with time (botocore.credentials.CredentialProvider)."""
+
+    METHOD: str
+
+    def load(self) -> RefreshableCredentials:
+        """Return credentials that renew themselves."""
+
+
+@functools.cache
+def _shared_session() -> boto3.Session:
+    """One session: it holds the parsed descriptions of the services, which are large."""
+    return boto3.Session()
+
+
+def _session_of(source: Source) -> boto3.Session:
+    """A session with a source of its own, which shares those descriptions."""
+    core, shared = Session(), _shared_session()._session
+    core.register_component("data_loader", shared.get_component("data_loader"))
+    core.register_component("credential_provider", CredentialResolver([source]))  # type: ignore[list-item]  # all it asks is `load`
+    return boto3.Session(botocore_session=core)
+
+
+def _client(config: S3Config, source: Source | None) -> S3Client:
+    with _session_lock, translated():  # making clients is not thread-safe, using them is
+        client: S3Client = (_session_of(source) if source else _shared_session()).client(
+            "s3",
+            endpoint_url=config.endpoint_url,
+            region_name=config.region,
+            verify=config.ca_file,
+            config=client_config(config),
+            **({} if source else keys(config.credentials)),
+        )
+    return client
+
+
+@functools.lru_cache(maxsize=8)
+def sts_client(config: S3Config, sts: StsConfig) -> STSClient:
+    """Return the client that asks for narrowed credentials, with the provider's own."""
+    with _session_lock, translated():
+        client: STSClient = _shared_session().client(
+            "sts",
+            endpoint_url=sts.endpoint_url,
+            region_name=config.region,
+            verify=config.ca_file,
+            config=client_config(config),
+            **keys(config.credentials),
+        )
+    return client
+
+
+def keys(credentials: Credentials | None) -> dict[str, Any]:
+    """Return credentials as boto3 takes them; none means its own chain, which only 'credentials': 'environment' leads to."""
+    if credentials is None:
+        return {}
+    return {
+        "aws_access_key_id": credentials.access_key_id,
+        "aws_secret_access_key": credentials.secret_access_key,
+        "aws_session_token": credentials.session_token,
+    }
+
+
+def client_config(config: S3Config) -> Config:
+    """Return botocore's settings: bounded in time and tries, checksums only where S3 demands them."""
+    return Config(
+        signature_version="s3v4",
+        s3={"addressing_style": config.addressing},  # type: ignore[arg-type]  # checked when it was parsed
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        retries={"mode": "standard", "total_max_attempts": 4},
+        connect_timeout=min(CONNECT_TIMEOUT_S, config.timeout_s),
+        read_timeout=config.timeout_s,
+        max_pool_connections=CONNECTIONS,
+    )

@@ -1,0 +1,136 @@
+"""What only the filesystem provider has: durability, disks that are full, a root that must be there."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from strongroom.db.ids import new_id
+from strongroom.errors import NotFound, StorageFull, StorageUnavailable, ValidationFailed
+from strongroom.storage.filesystem import FilesystemProvider
+from strongroom.storage.keys import tenant_prefix
+from strongroom.storage.probe import probe
+from strongroom.storage.providers import make_provider
+
+from tests.storage.backends import MIB, key_in, put
+
+
+@pytest.fixture
+def prefix() -> str:
+    return tenant_prefix(new_id())
+
+
+@pytest.mark.parametrize("config", [{}, {"root": ""}, {"root": "relative/path"}, {"root": 1}, {"root": None}, {"path": "/srv"}], ids=str)
+def test_a_filesystem_needs_its_root(config: dict[str, object]) -> None:
+    with pytest.raises(ValidationFailed):
+        make_provider("filesystem", config)
+
+
+def test_bytes_are_durable_before_they_are_visible(tmp_path: Path, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """File synced, then renamed, then its folder synced; and every new folder synced into its parent."""
+    steps: list[str] = []
+    fsync, rename = os.fsync, Path.rename
+
+    def noted_fsync(handle: int) -> None:
+        steps.append("fsync folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "fsync file")
+        fsync(handle)
+
+    def noted_rename(self: Path, target: Path) -> Path:
+        steps.append("rename")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "rename", noted_rename)
+    put(FilesystemProvider(tmp_path), key_in(prefix), b"abc")
+    assert steps == ["fsync folder", "fsync folder", "fsync file", "rename", "fsync folder"]
+
+
+@pytest.mark.parametrize("step", ["fsync", "ftruncate"])
+def test_a_disk_that_fails_is_told(tmp_path: Path, prefix: str, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    provider, key = FilesystemProvider(tmp_path), key_in(prefix)
+    put(provider, key_in(prefix), b"x")
+    writer = provider.writer(key, 3)
+    writer.write(b"abc")
+
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, step, broken)
+        with pytest.raises(StorageUnavailable):
+            writer.complete()
+    writer.abort()
+    with pytest.raises(NotFound):
+        provider.head(key)
+
+
+@pytest.fixture
+def file_size_limit() -> Iterator[Callable[[int], None]]:
+    """Limits how large a file of this process may grow, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_a_full_disk_is_told_before_the_first_byte(tmp_path: Path, prefix: str, file_size_limit: Callable[[int], None]) -> None:
+    provider, key = FilesystemProvider(tmp_path), key_in(prefix)
+    file_size_limit(4096)
+    with pytest.raises(StorageFull):
+        provider.writer(key, 8192)
+    assert list(provider.list(prefix)) == []
+    put(provider, key, b"x" * 4096)
+
+
+def test_a_disk_that_fills_up_meanwhile(tmp_path: Path, prefix: str, file_size_limit: Callable[[int], None]) -> None:
+    provider, key = FilesystemProvider(tmp_path), key_in(prefix)
+    writer = provider.writer(key, 100)
+    file_size_limit(4096)
+    with pytest.raises(StorageFull):
+        writer.write(b"x" * 8192)
+    writer.abort()
+    assert list(provider.list(prefix)) == []
+
+
+@pytest.fixture
+def tiny_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB, where this process may mount one; else a folder that no file may outgrow."""
+    mounted = (
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)], capture_output=True, check=False).returncode == 0
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    if not mounted:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, hard))
+    yield tmp_path
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    signal.signal(signal.SIGXFSZ, handler)
+    if mounted:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_really_full_disk(tiny_disk: Path, prefix: str) -> None:
+    provider = FilesystemProvider(tiny_disk)
+    put(provider, key_in(prefix), b"x" * 512 * 1024)
+    with pytest.raises(StorageFull):
+        provider.writer(key_in(prefix), 2 * MIB)
+    assert len(list(provider.list(prefix))) == 1
+    provider.delete_prefix(prefix)
+    put(provider, key_in(prefix), b"x" * 512 * 1024)
+
+
+def test_a_root_that_is_not_there(tmp_path: Path, prefix: str) -> None:
+    """A disk that is not mounted is an outage: no missing file, and nothing that was removed."""
+    provider, key = FilesystemProvider(tmp_path / "none"), key_in(prefix)
+    for act in (provider.check, lambda: provider.writer(key, 1), lambda: provider.delete([key]), lambda: provider.delete_prefix(prefix)):
+        with pytest.raises(StorageUnavailable):
+            act()
+    steps = list(probe(provider))
+    assert steps[-1][1]

@@ -1,0 +1,110 @@
+"""What an S3 provider is told: wrong configurations, secrets that are never shown, where parts are verified."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from strongroom.db.ids import new_id
+from strongroom.errors import ValidationFailed
+from strongroom.storage.keys import tenant_prefix
+from strongroom.storage.providers import make_provider
+from strongroom.storage.s3 import S3Provider
+
+from tests.services.s3server import S3Server
+from tests.storage.backends import key_in, put, read, s3_server
+
+DATA = bytes(range(256)) * 4096 * 20
+"""20 MiB: three parts."""
+
+
+@pytest.fixture
+def ceph() -> S3Server:
+    return s3_server("ceph")
+
+
+@pytest.fixture
+def key() -> str:
+    return key_in(tenant_prefix(new_id()))
+
+
+def provider_at(server: S3Server, **config: Any) -> S3Provider:
+    return cast(S3Provider, make_provider("s3", server.config(**config), server.secrets()))
+
+
+# Configuration
+
+GOOD = {"bucket": "media", "endpoint_url": "https://s3.example.com", "region": "eu-central-1"}
+KEYS = {"access_key_id": "AKIDEXAMPLE", "secret_access_key": "very-secret"}
+ROLE = {"role_arn": "arn:aws:iam::123456789012:role/tenants"}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"bucket": ""}, {"bucket": None}, {"bucket": "a/b"}, {"bucket": "x"}, {"endpoint_url": "s3.example.com"}, {"endpoint_url": "ftp://x"},
+        {"endpoint_url": "https://user:very-secret@s3.example.com"}, {"endpoint_url": 1},
+        {"endpoint_url": "https://x/?a=b"}, {"region": "a b"},
+        {"addressing": "both"}, {"verify_parts": True}, {"timeout_s": 0}, {"timeout_s": "5"}, {"timeout_s": True}, {"buckets": "x"},
+        {"sts": "role"},
+        {"secret_access_key": "very-secret"}, {"ca_file": "/none"}, {"credentials": "here"}, {"credentials": "environment"}, {"sts": {}},
+        {"sts": {"role_arn": "tenants"}}, {"sts": {**ROLE, "duration_s": 60}}, {"sts": {**ROLE, "key": "very-secret"}},
+        {"sts": {**ROLE, "endpoint_url": "x"}},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_wrong_configurations(config: dict[str, Any]) -> None:
+    with pytest.raises(ValidationFailed) as caught:
+        make_provider("s3", {**GOOD, **config}, KEYS)
+    assert caught.value.detail.endswith((".", "bucket"))
+    assert "very-secret" not in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    "secrets", [{}, {"access_key_id": "a"}, {"secret_access_key": "very-secret"}, {**KEYS, "token": "very-secret"},
+                {**KEYS, "session_token": 1},
+                {**KEYS, "secret_access_key": " very-secret"}, {**KEYS, "access_key_id": ""}], ids=str,
+)  # fmt: skip
+def test_wrong_secrets(secrets: dict[str, Any]) -> None:
+    with pytest.raises(ValidationFailed) as caught:
+        make_provider("s3", GOOD, secrets)
+    assert "very-secret" not in caught.value.detail
+
+
+def test_a_provider_shows_no_secret() -> None:
+    provider = cast(S3Provider, make_provider("s3", GOOD, {**KEYS, "session_token": "very-secret"}))
+    shown = repr(provider) + repr(provider._wire.config) + str(vars(provider._wire))
+    assert "very-secret" not in shown
+    assert "AKIDEXAMPLE" not in shown
+
+
+def test_the_environment_counts_only_when_asked_for(ceph: S3Server, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in ceph.secrets().items():
+        monkeypatch.setenv(f"AWS_{name.upper()}", value)
+    with pytest.raises(ValidationFailed):
+        make_provider("s3", ceph.config())
+    provider = make_provider("s3", ceph.config(credentials="environment"))
+    put(provider, key, b"abc")
+    assert read(provider, key) == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("config", "checked"),
+    [
+        ({}, False),
+        ({"endpoint_url": "http://10.0.0.1"}, True),
+        ({"endpoint_url": "http://127.0.0.1:1"}, False),
+        ({"endpoint_url": "http://localhost:1"}, False),
+        ({"endpoint_url": "http://10.0.0.1", "verify_parts": "none"}, False),
+        ({"verify_parts": "md5"}, True),
+    ],
+)
+def test_parts_are_verified_where_nothing_else_does(config: dict[str, Any], checked: bool) -> None:
+    provider = cast(S3Provider, make_provider("s3", {**GOOD, **config}, KEYS))
+    assert provider._wire.config.verify_md5 is checked
+
+
+def test_the_same_configuration_is_the_same_provider() -> None:
+    """Connections outlive the cache of the registry's rows."""
+    assert make_provider("s3", GOOD, KEYS) is make_provider("s3", dict(GOOD), dict(KEYS))
+    assert make_provider("s3", GOOD, KEYS) is not make_provider("s3", GOOD, {**KEYS, "secret_access_key": "other"})
