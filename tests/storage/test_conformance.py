@@ -206,6 +206,18 @@ def test_sizes_around_a_part(provider: Provider, prefix: str, size_bytes: int, a
     provider.delete([key])
 
 
+def test_the_callers_buffer_stays_its_own(provider: Provider, prefix: str) -> None:
+    """It is filled again as soon as `write` returns."""
+    key, buffer = key_in(prefix), bytearray(256 * 1024)
+    writer = provider.writer(key, 10 * MIB)
+    for number in range(40):
+        buffer[:] = bytes([number]) * len(buffer)
+        writer.write(memoryview(buffer))
+    writer.write(memoryview(b"end"))
+    writer.complete()
+    assert read(provider, key) == b"".join(bytes([number]) * len(buffer) for number in range(40)) + b"end"
+
+
 def test_the_same_key_again_is_replaced_whole(provider: Provider, prefix: str) -> None:
     key = key_in(prefix)
     put(provider, key, b"first, which is longer")

@@ -61,7 +61,7 @@ def senders() -> ThreadPoolExecutor:
 class PartBody:
     """The bytes of one part, kept until they are stored so that they can be sent again.
 
-    They are the very objects that were written, not copies. Where the budget is used up and `make_room` (wait for what is
+    They are the very objects that were written, not copies, unless their owner may write over them. Where the budget is used up and `make_room` (wait for what is
     being sent) does not help, the part moves to a temporary file without a name: slow clients can never block each other.
     """
 
@@ -83,7 +83,7 @@ class PartBody:
         if self._file is not None:
             _write(self._file, data)
         elif size >= SMALL_BYTES:
-            self._pieces.append(data)
+            self._pieces.append(_lasting(data))
         else:
             self._append_small(data)
         self.size_bytes += size
@@ -137,6 +137,11 @@ class PartBody:
         self._file, self._pieces = file, []
         self._room.give(self._taken)
         self._taken = 0
+
+
+def _lasting(data: bytes | memoryview) -> bytes | memoryview:
+    """Return what nobody can change any more: a view may be of a buffer that is about to be filled again."""
+    return bytes(data) if isinstance(data, memoryview) and not isinstance(data.obj, bytes) else data
 
 
 def _write(file: IO[bytes], data: bytes | memoryview | bytearray) -> None:
