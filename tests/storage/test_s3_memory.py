@@ -126,10 +126,10 @@ provider, process = make_provider("s3", config, secrets), psutil.Process()
 def send(key, mib):
     writer = provider.writer(key, mib << 20)
     for _ in range(mib * 4):
-        writer.write(bytes(bytearray(1 << 18)))
+        writer.write(memoryview(block))
         peak[0] = max(peak[0], process.memory_info().rss)
     writer.complete()
-peak = [0]
+peak, block = [0], bytearray(1 << 18)
 send(keys[0], 1)
 base = peak[0]
 threads = [threading.Thread(target=send, args=(key, size_mib)) for key in keys]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,6 +20,18 @@ MEMORY_BYTES = 8 * MIB
 SENDERS = 8
 PIECE_BYTES = 256 * 1024
 SMALL_BYTES = 64 * 1024
+
+
+SPARE_BLOCKS = 64
+"""Blocks that are kept for the next part (16 MiB): memory fresh from the system costs more than the copy into it."""
+_spare: deque[bytearray] = deque(maxlen=2 * SPARE_BLOCKS)
+
+
+def _block() -> bytearray:
+    try:
+        return _spare.pop()
+    except IndexError:
+        return bytearray(PIECE_BYTES)
 
 
 class Budget:
@@ -61,13 +74,16 @@ def senders() -> ThreadPoolExecutor:
 class PartBody:
     """The bytes of one part, kept until they are stored so that they can be sent again.
 
-    They are the very objects that were written, not copies, unless their owner may write over them. Where the budget is used up and `make_room` (wait for what is
-    being sent) does not help, the part moves to a temporary file without a name: slow clients can never block each other.
+    They are the very objects that were written, not copies, unless their owner may write over them. Where the budget is used up
+    and `make_room` (wait for what is being sent) does not help, the part moves to a temporary file without a name: slow clients
+    can never block each other.
     """
 
     def __init__(self, room: Budget, make_room: Callable[[], None]) -> None:
         self._room, self._make_room = room, make_room
-        self._pieces: list[bytes | memoryview | bytearray] = []
+        self._pieces: list[bytes | memoryview] = []
+        self._blocks: list[bytearray] = []
+        self._left = 0
         self._file: IO[bytes] | None = None
         self.size_bytes = self._taken = 0
 
@@ -82,13 +98,13 @@ class PartBody:
             self._to_file()
         if self._file is not None:
             _write(self._file, data)
-        elif size >= SMALL_BYTES:
-            self._pieces.append(_lasting(data))
+        elif isinstance(data, bytes) and size >= SMALL_BYTES:
+            self._pieces.append(data)
         else:
-            self._append_small(data)
+            self._copy(memoryview(data))
         self.size_bytes += size
 
-    def chunks(self) -> Iterator[bytes | memoryview | bytearray]:
+    def chunks(self) -> Iterator[bytes | memoryview]:
         """Walk the bytes from the start; as often as need be."""
         if self._file is None:
             yield from self._pieces
@@ -99,9 +115,7 @@ class PartBody:
 
     def drop(self) -> None:
         """Let go of the bytes. Idempotent."""
-        self._pieces = []
-        self._room.give(self._taken)
-        self._taken = 0
+        self._let_go()
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
@@ -120,12 +134,25 @@ class PartBody:
         self._taken += size
         return True
 
-    def _append_small(self, data: bytes | memoryview) -> None:
+    def _copy(self, rest: memoryview) -> None:
+        """Gather what is small, and what its owner may write over, in blocks of our own."""
+        while rest:
+            if self._left == 0:
+                self._blocks.append(_block())
+                self._left = PIECE_BYTES
+            block, start = self._blocks[-1], PIECE_BYTES - self._left
+            count = min(len(rest), self._left)
+            block[start : start + count] = rest[:count]
+            self._add_view(block, start, count)
+            self._left -= count
+            rest = rest[count:]
+
+    def _add_view(self, block: bytearray, start: int, count: int) -> None:
         last = self._pieces[-1] if self._pieces else None
-        if isinstance(last, bytearray) and len(last) < SMALL_BYTES:
-            last += data
+        if start and isinstance(last, memoryview) and last.obj is block:
+            self._pieces[-1] = memoryview(block)[start - len(last) : start + count]
         else:
-            self._pieces.append(bytearray(data))
+            self._pieces.append(memoryview(block)[start : start + count])
 
     def _to_file(self) -> None:
         try:
@@ -134,17 +161,18 @@ class PartBody:
             raise StorageUnavailable("The temporary folder of this machine cannot be written.", retry_after_s=5) from error
         for piece in self._pieces:
             _write(file, piece)
-        self._file, self._pieces = file, []
+        self._file = file
+        self._let_go()
+
+    def _let_go(self) -> None:
+        blocks, self._pieces, self._blocks, self._left = self._blocks, [], [], 0
+        if len(_spare) < SPARE_BLOCKS:
+            _spare.extend(blocks)
         self._room.give(self._taken)
         self._taken = 0
 
 
-def _lasting(data: bytes | memoryview) -> bytes | memoryview:
-    """Return what nobody can change any more: a view may be of a buffer that is about to be filled again."""
-    return bytes(data) if isinstance(data, memoryview) and not isinstance(data.obj, bytes) else data
-
-
-def _write(file: IO[bytes], data: bytes | memoryview | bytearray) -> None:
+def _write(file: IO[bytes], data: bytes | memoryview) -> None:
     try:
         file.write(data)
     except OSError as error:
