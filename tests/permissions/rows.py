@@ -90,6 +90,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("files.undelete_file", "POST"): Row(tenant("member", "files:write"), FILE),
     ("files.list_trash", "GET"): Row(tenant("member", "files:read")),
     ("objects.put_object", "PUT"): Row(tenant("member", "files:write"), OBJECT, {"data": b"x"}),
+    ("objects.post_form", "POST"): Row(tenant("member", "files:write"), BUCKET, {"data": b"no form"}),
     ("objects.get_object", "GET"): Row(tenant("viewer", "files:read"), OBJECT),
     ("objects.delete_object", "DELETE"): Row(tenant("member", "files:write"), OBJECT),
     # The tenant itself
