@@ -122,6 +122,9 @@ class Settings(BaseSettings):
     outbound_ca_file: str | None = Field(
         default=None, description="File with the certificate authorities that such requests trust; default: the system's."
     )
+    imports_at_once: int = Field(
+        default=2, gt=0, description="Imports by URL that run at the same time in a cell; each holds a worker for as long as it takes."
+    )
     import_timeout_s: int = Field(default=3600, gt=0, description="Longest time that one try to import a file by its URL may take.")
 
     clamd_address: str = Field(default="auto", description="`auto` (a socket in the usual places), `off`, a socket's path, or `host:port`.")

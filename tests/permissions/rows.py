@@ -93,6 +93,8 @@ ROWS: dict[tuple[str, str], Row] = {
     ("objects.post_form", "POST"): Row(tenant("member", "files:write"), BUCKET, {"data": b"no form"}),
     ("objects.get_object", "GET"): Row(tenant("viewer", "files:read"), OBJECT),
     ("objects.delete_object", "DELETE"): Row(tenant("member", "files:write"), OBJECT),
+    ("imports.import_by_url", "POST"): Row(tenant("member", "files:write"), send=EMPTY),
+    ("sharex.get_sharex", "GET"): Row(tenant("member", "files:write"), send={"query_string": {"bucket": "nowhere"}}),
     # The tenant itself
     ("stats.get_usage", "GET"): Row(tenant("admin", "stats:read")),
     ("tenant.get_tenant", "GET"): Row(tenant("viewer", "user:read")),
