@@ -12,6 +12,8 @@ from strongroom.errors import NotFound
 from strongroom.files import links
 from strongroom.files import service as files
 from strongroom.http import idempotency
+from strongroom.imports import fetching
+from strongroom.imports import service as imports
 from strongroom.jobs.queue import Job, run_again
 from strongroom.operating import service as operating
 from strongroom.runtime import Runtime
@@ -92,6 +94,14 @@ TENANT_JOBS: dict[str, Callable[[Runtime, Tenant, Ids], None]] = {
     recorder.ROLL_UP: _roll_up,
     HOUSEKEEPING: _housekeeping,
 }
+
+
+def _import(runtime: Runtime, tenant: Tenant, job: Job) -> None:
+    fetching.run_import(runtime, tenant, job)
+
+
+WHOLE_JOBS: dict[str, Callable[[Runtime, Tenant, Job], None]] = {imports.IMPORT: _import}
+"""Those whose handlers look at the job itself: how often it was tried, and which others run."""
 PLATFORM_JOBS: dict[str, Callable[[Runtime, UUID], None]] = {operating.DELETE_TENANT: operating.remove_tenant_data}
 
 
@@ -104,12 +114,19 @@ def handle(runtime: Runtime, job: Job) -> None:
     """
     if job.realm == "platform" and job.kind in PLATFORM_JOBS:
         PLATFORM_JOBS[job.kind](runtime, job.tenant_id)
-    elif job.realm == "tenant" and job.kind in TENANT_JOBS:
+    elif job.realm == "tenant" and (job.kind in TENANT_JOBS or job.kind in WHOLE_JOBS):
         tenant = _living_tenant(runtime, job.tenant_id)
         if tenant is not None:
-            TENANT_JOBS[job.kind](runtime, tenant, job.ids)
+            _do(runtime, tenant, job)
     else:
         raise UnknownJob(f"no handler for {job.realm} job {job.kind}")
+
+
+def _do(runtime: Runtime, tenant: Tenant, job: Job) -> None:
+    if job.kind in WHOLE_JOBS:
+        WHOLE_JOBS[job.kind](runtime, tenant, job)
+    else:
+        TENANT_JOBS[job.kind](runtime, tenant, job.ids)
 
 
 def _living_tenant(runtime: Runtime, tenant_id: UUID) -> Tenant | None:

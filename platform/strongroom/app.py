@@ -28,14 +28,16 @@ from strongroom.http.json import StrictJSON
 from strongroom.http.pace import ThreadShares, install_pace
 from strongroom.http.permissions import check_all_views
 from strongroom.http.problems import CONTENT_TYPE, ProblemSchema, install_problem_handlers
+from strongroom.imports.api import blueprint as imports
 from strongroom.objects.api import blueprint as objects
 from strongroom.operating.api import blueprint as operator_api
 from strongroom.runtime import Runtime
+from strongroom.sharex.api import blueprint as sharex
 from strongroom.tenant_settings.api import blueprint as tenant_settings
 from strongroom.usage.api import blueprint as stats
 from strongroom.users.api import blueprint as users
 
-API_BLUEPRINTS = (auth, users, api_keys, buckets, archives, files, objects, stats, tenant_settings, operator_api)
+API_BLUEPRINTS = (auth, users, api_keys, buckets, archives, files, objects, imports, sharex, stats, tenant_settings, operator_api)
 
 
 class RestOfPath(BaseConverter):

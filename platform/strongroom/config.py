@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
@@ -37,6 +38,11 @@ def _master_key(value: SecretStr) -> SecretStr:
     return value
 
 
+def _network(value: str) -> str:
+    return str(ip_network(value))
+
+
+Network = Annotated[str, AfterValidator(_network)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 MasterKey = Annotated[SecretStr, AfterValidator(_master_key)]
 
@@ -105,6 +111,21 @@ class Settings(BaseSettings):
     job_attempts: int = Field(default=8, gt=0, description="Tries before a job is parked for the operator.")
     dispatch_interval_s: float = Field(default=5.0, gt=0, description="How often lost job messages are looked for and sent again.")
     usage_delay_s: float = Field(default=1.0, ge=0, description="How long usage entries are gathered before they are rolled up.")
+
+    outbound_allow: list[Network] = Field(
+        default_factory=list,
+        description="Networks (JSON list, as `10.1.0.0/16`) that requests to addresses that tenants name may reach although not public.",
+    )
+    outbound_ports: list[int] = Field(
+        default_factory=list, description="Ports (JSON list) that such requests may reach besides 80 and 443."
+    )
+    outbound_ca_file: str | None = Field(
+        default=None, description="File with the certificate authorities that such requests trust; default: the system's."
+    )
+    imports_at_once: int = Field(
+        default=2, gt=0, description="Imports by URL that run at the same time in a cell; each holds a worker for as long as it takes."
+    )
+    import_timeout_s: int = Field(default=3600, gt=0, description="Longest time that one try to import a file by its URL may take.")
 
     clamd_address: str = Field(default="auto", description="`auto` (a socket in the usual places), `off`, a socket's path, or `host:port`.")
     scan_spool_dir: str | None = Field(default=None, description="Folder for archives while they are looked into; default: the system's.")

@@ -356,6 +356,24 @@ class DatabaseUnavailable(DomainError, code="database_unavailable", status=503):
     hint = "Nothing was lost. Try again in a moment."
 
 
+class OutboundRefused(DomainError, code="outbound_refused", status=422):
+    """This address may not be asked from here"""
+
+    hint = "Use an http or https URL of a public host, on a usual port, without a user name or password."
+
+
+class SourceRefused(DomainError, code="source_refused", status=422):
+    """The source does not give out what was asked of it"""
+
+    hint = "Open the URL yourself and see that it leads to the file."
+
+
+class SourceUnavailable(DomainError, code="source_unavailable", status=502):
+    """The source does not answer as it should"""
+
+    hint = "Try again later."
+
+
 class InternalError(DomainError, code="internal_error", status=500):
     """Something went wrong on our side"""
 

@@ -17,6 +17,7 @@ from strongroom.errors import TenantBusy
 from strongroom.jobs.broker import Announcer, make_celery
 from strongroom.jobs.queue import enqueued
 from strongroom.security.keys import KeyRing
+from strongroom.security.outbound import Outbound
 from strongroom.storage.base import Provider
 from strongroom.storage.bound import TenantStorage
 from strongroom.storage.providers import make_provider
@@ -35,6 +36,7 @@ class Runtime:
         self.settings = settings
         self.keys = KeyRing(settings)
         self.databases = Databases(settings)
+        self.outbound = Outbound(settings)
         self.registry = Registry(settings, self.databases)
         self.celery = make_celery(settings)
         self.announcer = Announcer(self.celery)

@@ -90,8 +90,11 @@ ROWS: dict[tuple[str, str], Row] = {
     ("files.undelete_file", "POST"): Row(tenant("member", "files:write"), FILE),
     ("files.list_trash", "GET"): Row(tenant("member", "files:read")),
     ("objects.put_object", "PUT"): Row(tenant("member", "files:write"), OBJECT, {"data": b"x"}),
+    ("objects.post_form", "POST"): Row(tenant("member", "files:write"), BUCKET, {"data": b"no form"}),
     ("objects.get_object", "GET"): Row(tenant("viewer", "files:read"), OBJECT),
     ("objects.delete_object", "DELETE"): Row(tenant("member", "files:write"), OBJECT),
+    ("imports.import_by_url", "POST"): Row(tenant("member", "files:write"), send=EMPTY),
+    ("sharex.get_sharex", "GET"): Row(tenant("member", "files:write"), send={"query_string": {"bucket": "nowhere"}}),
     # The tenant itself
     ("stats.get_usage", "GET"): Row(tenant("admin", "stats:read")),
     ("tenant.get_tenant", "GET"): Row(tenant("viewer", "user:read")),

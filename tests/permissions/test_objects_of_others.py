@@ -122,7 +122,10 @@ def test_a_version_of_another_file_of_ones_own(world: World, client: Client) -> 
     problem(client.post(f"/api/v1/files/{first['id']}/versions/{second['version_id']}/restore"), 404, "not_found")
 
 
+FORM = b'--x\r\nContent-Disposition: form-data; name="f"; filename="secret.txt"\r\n\r\noverwritten\r\n--x--\r\n'
 BUCKET_ROUTES = [
+    ("POST", "/api/v1/objects/{}", {"data": FORM, "content_type": "multipart/form-data; boundary=x"}),
+    ("GET", "/api/v1/sharex.sxcu?bucket={}", {}),
     ("GET", "/api/v1/buckets/{}", {}),
     ("PATCH", "/api/v1/buckets/{}", {"json": {"trash_days": 0}}),
     ("DELETE", "/api/v1/buckets/{}", {}),
@@ -145,6 +148,16 @@ def test_anothers_bucket_is_as_unknown_as_any(
     random = client.open(method, path.format("random"), **send)
     assert stolen.status_code == 404
     assert without_ids(stolen) == without_ids(random)
+    untouched(world, theirs)
+
+
+def test_anothers_bucket_takes_no_import(world: World, client: Client, theirs: Things) -> None:
+    answers = [
+        client.post("/api/v1/uploads/from-url", json={"url": "http://example.com/x", "bucket": bucket})
+        for bucket in (theirs.bucket, "random")
+    ]
+    assert answers[0].status_code == 404
+    assert without_ids(answers[0]) == without_ids(answers[1])
     untouched(world, theirs)
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, request
+from marshmallow import Schema, fields
 
 from strongroom.access import Role, Scope
+from strongroom.errors import DomainError
 from strongroom.files import grants, service
 from strongroom.files.download import Manner, send_file
+from strongroom.files.models import File
 from strongroom.files.paths import path_from_wsgi
 from strongroom.files.schemas import ContentQuery, FileSchema
 from strongroom.http.body import body_length, request_body, streaming
@@ -17,7 +20,9 @@ from strongroom.http.context import current_principal, current_tenant, current_v
 from strongroom.http.json import Blueprint
 from strongroom.http.permissions import requires, requires_unless_public
 from strongroom.uploads import service as uploads
+from strongroom.uploads.forms import receive_form
 from strongroom.uploads.models import UploadRequest
+from strongroom.uploads.parts import boundary_of
 from strongroom.usage.http import caller
 
 blueprint = Blueprint("objects", __name__, url_prefix="/api/v1/objects", description="Files by bucket and path.")
@@ -27,6 +32,22 @@ PREFLIGHT = {
     "Access-Control-Allow-Headers": "Range, If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, If-Range",
 }  # fmt: skip
 SEGMENTS_BEFORE_PATH = 4  # 'api', 'v1', 'objects', bucket
+FORM = {
+    "type": "object",
+    "properties": {
+        "path": {"type": "string", "description": "The path of the next file, whole; default: `prefix` and the file's name."},
+        "prefix": {"type": "string", "description": "The folder of all files that follow and have no `path`."},
+        "content_type": {"type": "string", "description": "The type of the next file; default: the part's own Content-Type."},
+        "file": {"type": "string", "format": "binary", "description": "A file; any name of a field will do, as often as wanted."},
+    },
+    "required": ["file"],
+}
+
+
+class StoredFiles(Schema):
+    """What a form has stored."""
+
+    items = fields.List(fields.Nested(FileSchema))
 
 
 def _path() -> str:
@@ -83,6 +104,37 @@ def put_object(bucket: str, path: str) -> tuple[Any, dict[str, str]]:  # noqa: A
     )
     file = uploads.receive(runtime(), current_tenant(), current_principal(), caller(), upload, request_body())
     return file, {"ETag": f'"{file.etag}"'}
+
+
+@blueprint.post("/<bucket>")
+@requires(Role.MEMBER, Scope.FILES_WRITE)
+@streaming
+@blueprint.doc(requestBody={"required": True, "content": {"multipart/form-data": {"schema": FORM}}})
+@blueprint.response(201, StoredFiles, description="All files are stored, and durable.")
+def post_form(bucket: str) -> dict[str, Any]:
+    """Store one or many files from a form, in one stream of fixed memory.
+
+    Each file is stored when the boundary behind it has come. If something goes wrong later, those before stay: the
+    problem document lists them as `completed`, and only the others have to be sent again.
+    """
+    boundary, size_bytes = boundary_of(request.headers.get("Content-Type")), body_length()
+    stored = receive_form(
+        runtime(),
+        current_tenant(),
+        current_principal(),
+        caller(),
+        bucket=bucket,
+        body=request_body(),
+        boundary=boundary,
+        size_bytes=size_bytes,
+    )
+    items: list[File] = []
+    try:
+        items.extend(stored)
+    except DomainError as error:
+        error.extra["completed"] = FileSchema(many=True).dump(items)
+        raise
+    return {"items": items}
 
 
 @blueprint.delete(ROUTE)

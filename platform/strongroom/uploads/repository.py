@@ -104,6 +104,7 @@ def end(connection: Connection, upload_id: UUID, state: State, *, lifetime_s: in
         return None
     expires_at = func.now() + timedelta(seconds=lifetime_s)
     ended = {"state": state, "reserved_bytes": 0, "reserved_files": 0, "lock_id": None, "locked_until": None, "expires_at": expires_at}
+    ended["source_url"] = None  # it may hold secrets
     connection.execute(update(uploads).where(uploads.c.id == upload_id).values(**ended, **values))
     connection.execute(delete(parts).where(parts.c.upload_id == upload_id))
     return Reservation(row.reserved_bytes, row.reserved_files)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -94,12 +95,12 @@ def complete_patiently(runtime: Runtime, tenant: Tenant, principal: Principal, c
 
 def begin(
     runtime: Runtime, tenant: Tenant, principal: Principal, request: UploadRequest, *, kind: Kind = Kind.STREAM, lifetime_s: int = LEASE_S,
-    is_here: bool = False,
-    **values: Any,
+    is_here: bool = False, and_then: Callable[[Connection, UUID], None] | None = None, **values: Any,
 ) -> Upload:  # fmt: skip
     """Refuse what is known to be wrong before a byte of the body is read, and reserve room.
 
     `is_here`: all its bytes are, so that it needs no row of its own. `values`: further columns of one that takes several requests.
+    `and_then`: called with the upload's id in the transaction that adds its row.
 
     Raises:
         NotFound, InvalidPath, PreconditionFailed, FileTooLarge, QuotaExceeded, TooManyUploads, TypeNotAllowed
@@ -119,6 +120,8 @@ def begin(
             api_key_id=principal.api_key_id, **values,
         )  # fmt: skip
         enqueue(connection, SWEEP, {}, dedupe_key="all" if lifetime_s == LEASE_S else "later", delay_s=lifetime_s + SWEEP_MARGIN_S)
+        if and_then is not None:
+            and_then(connection, named["id"])
         if not buckets.reserve(connection, tenant.limits, **asdict(room)):
             raise QuotaExceeded
     return Upload(

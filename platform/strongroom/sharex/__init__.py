@@ -1,0 +1,1 @@
+"""A ShareX custom uploader that works as it is."""
