@@ -38,7 +38,7 @@ def run() -> Iterator[None]:
     try:
         yield
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def server(name: str) -> S3Server:
