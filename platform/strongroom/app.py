@@ -32,10 +32,14 @@ from strongroom.objects.api import blueprint as objects
 from strongroom.operating.api import blueprint as operator_api
 from strongroom.runtime import Runtime
 from strongroom.tenant_settings.api import blueprint as tenant_settings
+from strongroom.uploads.blocks_api import blueprint as blocks
+from strongroom.uploads.direct_api import blueprint as direct_uploads
 from strongroom.usage.api import blueprint as stats
 from strongroom.users.api import blueprint as users
 
-API_BLUEPRINTS = (auth, users, api_keys, buckets, archives, files, objects, stats, tenant_settings, operator_api)
+API_BLUEPRINTS = (
+    auth, users, api_keys, buckets, archives, files, blocks, objects, direct_uploads, stats, tenant_settings, operator_api,
+)  # fmt: skip
 
 
 class RestOfPath(BaseConverter):
