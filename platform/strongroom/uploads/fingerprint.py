@@ -64,7 +64,7 @@ class Fingerprinter:
         self._whole, self._blocks = blake3(), BlockDigests()
         self._extra = {name: hashlib.new(name) for name in extra}
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         """Take the next bytes."""
         self._whole.update(data)
         for digest in self._extra.values():

@@ -250,14 +250,15 @@ class RelayedParts(_OwnParts):
         self._object.assemble(self._upload.session, [Part(part.number, part.size_bytes, part.tag) for part in parts])
 
 
-def _pieces(body: Body, size: int) -> Iterator[bytes]:
-    left = size
+def _pieces(body: Body, size: int) -> Iterator[memoryview]:
+    """Yield the body piece by piece, each in the same buffer."""
+    buffer, left = memoryview(bytearray(min(PIECE_BYTES, size))), size
     while left:
-        data = body.read(min(PIECE_BYTES, left))
-        if not data:
+        count = body.readinto(buffer[: min(PIECE_BYTES, left)])
+        if not count:
             raise PartInvalid(f"The body ended {left} bytes before the part did.")
-        left -= len(data)
-        yield data
+        left -= count
+        yield buffer[:count]
 
 
 @contextmanager
