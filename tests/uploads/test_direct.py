@@ -10,14 +10,13 @@ import pytest
 from blake3 import blake3
 from strongroom.errors import DatabaseUnavailable
 from strongroom.storage.base import PartLimits
-from strongroom.uploads import part_stores
 from strongroom.uploads import service as uploads
 from strongroom.uploads.layout import BLOCK_BYTES, choose_layout
 
 from tests.factories import PNG, object_url, ok, problem
 from tests.slow import all_at_once
 from tests.uploads.conftest import Place
-from tests.uploads.direct_client import BLOCK, MIB, UPLOADS, content, fingerprint
+from tests.uploads.direct_client import BLOCK, MIB, UPLOADS, Sender, content, fingerprint
 
 PART = 8 * MIB
 ELF = b"\x7fELF\x02\x01\x01" + b"\0" * 9 + b"\x02\0>\0" + b"\1" * 200
@@ -126,110 +125,6 @@ def test_refused_at_the_beginning(make_place: Callable[..., Place], name: str) -
     problem(place.sender.post(b"some", **body), status, code)
     assert place.world.rows(place.tenant, "uploads") == []
     place.nothing_left()
-
-
-# Parts by our own API
-
-
-@pytest.fixture(params=["regions", "relayed"])
-def own(request: pytest.FixtureRequest, make_place: Callable[..., Place]) -> Place:
-    """A tenant whose parts pass through us."""
-    return make_place(request.param)
-
-
-def test_a_part_has_exactly_its_size(own: Place) -> None:
-    data, sender = content(PART + 7), own.sender
-    begun = sender.begin(data)
-    first, last = begun["parts"]
-    for part, body in ((last, data[:6]), (last, data[:8]), (last, b""), (first, data[: PART - 1])):
-        answer = sender.put(part, body)
-        assert (answer.status, answer.body["code"]) == (422, "part_invalid")
-    assert sender.state(begun)["received"] == []
-    ok(sender.complete(begun, sender.send(begun, data)), 201)
-
-
-def test_tokens_open_one_part_of_one_upload(own: Place, make_place: Callable[..., Place]) -> None:
-    data, sender = content(PART + 7), own.sender
-    begun, other = sender.begin(data), sender.begin(data, "b.bin")
-    first, last = begun["parts"]
-    neighbour = make_place("regions").sender.begin(data)["parts"][1]
-    token = last["url"].partition("?")[2]
-    for url in (
-        first["url"].partition("?")[0] + f"?{token}",
-        other["parts"][1]["url"].partition("?")[0] + f"?{token}",
-        last["url"].partition("?")[0] + "?" + neighbour["url"].partition("?")[2],
-        neighbour["url"].partition("?")[0] + f"?{token}",
-        last["url"][:-3] + "AAA",
-        last["url"].partition("?")[0] + "?token=" + str(sender.client.token),
-        last["url"].replace("/parts/2", "/parts/3"),
-        last["url"].replace("/parts/2", "/parts/٢"),
-    ):
-        answer = sender.put({"url": url, "headers": {}}, data[PART:])
-        assert (answer.status, answer.body["code"]) == (404, "not_found"), url
-    assert sender.state(begun)["received"] == []
-
-
-def test_an_expired_url_is_renewed(own: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    data, sender = content(10), own.sender
-    with monkeypatch.context() as patch:
-        patch.setattr(part_stores.RegionParts, "_lifetime_s", lambda _self: -1)
-        patch.setattr(part_stores.RelayedParts, "_lifetime_s", lambda _self: -1)
-        begun = sender.begin(data)
-        answer = sender.put(begun["parts"][0], data)
-    assert (answer.status, answer.body["code"]) == (403, "part_url_expired")
-    ok(sender.complete(begun, sender.send(begun, data)), 201)
-
-
-def test_an_expired_url_of_the_provider(make_place: Callable[..., Place], monkeypatch: pytest.MonkeyPatch) -> None:
-    sender = make_place("presigned").sender
-    with monkeypatch.context() as patch:
-        patch.setattr(part_stores.PresignedParts, "_lifetime_s", lambda _self: -1)
-        begun = sender.begin(b"x")
-        assert sender.put(begun["parts"][0], b"x").status == 403
-    ok(sender.complete(begun, sender.send(begun, b"x")), 201)
-
-
-def test_no_part_is_taken_after_the_end(own: Place) -> None:
-    data, sender = content(10), own.sender
-    begun = sender.begin(data)
-    sender.send(begun, data)
-    ok(sender.complete(begun), 201)
-    for _ in range(2):
-        answer = sender.put(begun["parts"][0], content(10, 1))
-        assert (answer.status, answer.body["code"]) == (410, "upload_gone")
-    assert sender.client.get(object_url("media", "a.bin")).data == data
-    problem(sender.client.post(f"{UPLOADS}/{begun['id']}/parts", json={"numbers": [1]}), 410, "upload_gone")
-
-
-def test_a_part_that_breaks_off_leaves_no_old_digests(own: Place) -> None:
-    """The part counts as missing until it has been sent again whole."""
-    data, sender = content(PART), own.sender
-    begun = sender.begin(data)
-    sender.send(begun, data)
-    (row,) = own.world.rows(own.tenant, "parts")
-    path = begun["parts"][0]["url"].partition("localhost")[2].partition("/")[2]
-    overrides = {"CONTENT_LENGTH": str(PART), "wsgi.input": BreaksOff(content(MIB, 1))}
-    problem(sender.client.put(f"/{path}", environ_overrides=overrides), 400, "incomplete_body")
-    found = {part["number"]: part["tag"] for part in sender.state(begun)["received"]}
-    if own.store is None:
-        assert found == {}, "bytes have been written over it"
-        problem(sender.complete(begun), 422, "part_invalid")
-    else:
-        assert found == {1: row["tag"]}, "nothing has been passed on"
-    sender.send(begun, data)
-    file = ok(sender.complete(begun), 201)
-    assert file["fingerprint"] == fingerprint(data)
-
-
-class BreaksOff:
-    """A body that ends too early."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    def read(self, size: int = -1) -> bytes:
-        data, self._data = self._data[:size], self._data[size:]
-        return data
 
 
 # Complete
@@ -460,10 +355,10 @@ def test_uploads_are_listed_by_pages(place: Place) -> None:
 
 def test_an_api_key_that_only_writes_can_upload(place: Place) -> None:
     key = place.world.create_api_key(place.account, "files:write")
-    sender = type(place.sender)(place.world.client(place.tenant, key))
+    sender = Sender(place.world.client(place.tenant, key))
     assert sender.upload(b"by key")["size_bytes"] == 6
 
 
 def test_a_repeated_beginning(place: Place) -> None:
-    sender = type(place.sender)(place.sender.client.with_headers({"Idempotency-Key": "once"}))
+    sender = Sender(place.sender.client.with_headers({"Idempotency-Key": "once"}))
     assert sender.begin(b"x")["id"] == sender.begin(b"x")["id"]
