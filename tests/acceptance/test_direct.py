@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,7 +21,7 @@ from blake3 import blake3
 
 from tests.acceptance.client import Client, assert_problem
 from tests.acceptance.content import MIB, digest_of_stream, noise, sha256
-from tests.acceptance.deployment import Deployment, Tenant
+from tests.acceptance.deployment import ROOT, Deployment, Tenant
 from tests.acceptance.waiting import wait_until
 
 UPLOADS = "/api/v1/uploads"
@@ -122,6 +126,45 @@ def test_an_upload_is_its_creators(tenant: Tenant, owner: Client, deployment: De
     stolen = other.request("PUT", f"{url.path}?{url.query}", data=noise(10), token="")
     assert_problem(stolen, 404, "not_found")
     assert owner.get(f"{UPLOADS}/{sender.begun['id']}").json()["state"] == "open"
+
+
+# Not every resolver knows that names below "localhost" are this machine (RFC 6761, 6.3)
+LOCAL_NAMES = """
+import socket
+real = socket.getaddrinfo
+socket.getaddrinfo = lambda host, *more, **named: real("127.0.0.1" if str(host).endswith(".localhost") else host, *more, **named)
+"""
+
+
+def test_the_client_in_the_guide(tenant: Tenant, owner: Client, tmp_path: Path) -> None:
+    """It is taken from the page as it stands, and run."""
+    guide = (ROOT / "docs" / "guides" / "direct-uploads.md").read_text()
+    script, source = tmp_path / "client.py", tmp_path / "source.bin"
+    script.write_text(guide.partition("```python\n")[2].partition("```")[0])
+    (tmp_path / "sitecustomize.py").write_text(LOCAL_NAMES)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NO_PROXY": "*"}
+    key = owner.post("/api/v1/api-keys", json={"name": "guide", "scopes": ["files:write", "files:read"]}).json()["key"]
+
+    def run(*arguments: str) -> str:
+        base = f"http://{owner.host_header}"
+        command = [sys.executable, script, base, key, source, "media", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    former = content(5 * 8 * MIB + 1)
+    source.write_bytes(former)
+    assert "sends 6 of 6" in run("first.bin")
+    assert run("copy.bin") == "", "instant"
+    data = former[: 16 * MIB] + noise(MIB) + former[17 * MIB :]
+    source.write_bytes(data)
+    assert "sends 1 of 6" in run("second.bin")
+    broken = Sender(owner, data, "third.bin")
+    broken.put(broken.begun["parts"][3])
+    run("third.bin", broken.begun["id"])
+    for path, expected in (("first.bin", former), ("copy.bin", former), ("second.bin", data), ("third.bin", data)):
+        assert sha256(owner.download("media", path).content) == sha256(expected)
+    assert len(tenant.stored()) == 4
 
 
 # Crashes

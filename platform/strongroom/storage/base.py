@@ -42,12 +42,16 @@ class PartLimits:
 
 @dataclass(frozen=True)
 class SignedRequest:
-    """A request that whoever holds it may send, once or often, until it expires. `headers` must be sent as they are."""
+    """A request that whoever holds it may send, once or often, until it expires. `headers` must be sent as they are.
+
+    `tag_header`: in which header of the answer to a part its tag is, as `Presigning.list_parts` tells it.
+    """
 
     method: str
     url: str
     expires_at: datetime
     headers: Mapping[str, str] = field(default_factory=dict)
+    tag_header: str = "ETag"
 
 
 class Writer(Protocol):

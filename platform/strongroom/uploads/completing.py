@@ -30,6 +30,7 @@ from strongroom.runtime import Runtime
 from strongroom.scanning.types import SNIFF_BYTES
 from strongroom.storage.base import CannotCompose, ObjectMeta, Reader
 from strongroom.storage.bound import Piece
+from strongroom.uploads import repository
 from strongroom.uploads import service as uploads
 from strongroom.uploads.fingerprint import DIGEST_BYTES, Fingerprinter, fingerprint_of
 from strongroom.uploads.ingest import content_type_of
@@ -68,9 +69,21 @@ def complete_direct(
         parts = _put_together(runtime, tenant, principal, upload, tags)
         return make_file(runtime, tenant, principal, caller, upload, parts)
     except DomainError as error:
+        if file := _made_meanwhile(runtime, tenant, upload):
+            return file
         if isinstance(error, HOPELESS) or HOPELESS_PARTS & set(error.extra):
             uploads.abandon(runtime, tenant, upload, error.code)
         raise
+
+
+def _made_meanwhile(runtime: Runtime, tenant: Tenant, upload: Upload) -> File | None:
+    """Return what another call made of the upload while this one stumbled over what was no longer there."""
+    try:
+        with runtime.tenant(tenant) as connection:
+            is_complete = repository.get_upload(connection, upload.id).state == State.COMPLETE
+            return files.get_any_version(connection, upload.version_id) if is_complete else None
+    except DomainError:
+        return None  # the first error tells more
 
 
 def _made_already(runtime: Runtime, tenant: Tenant, upload: Upload) -> File:
@@ -126,7 +139,7 @@ def _arrived(runtime: Runtime, tenant: Tenant, principal: Principal, upload: Upl
         return parts
 
     def copy(number: int) -> None:
-        with suppress(NotFound, CannotCompose):  # it then counts as missing, and is asked of the client
+        with suppress(NotFound, CannotCompose, UploadGone):  # it then counts as missing, and is asked of the client
             store.copy(number, copies[number])
 
     with ThreadPoolExecutor(COPIES_AT_ONCE) as pool:

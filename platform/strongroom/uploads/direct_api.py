@@ -131,7 +131,7 @@ def put_part(query: dict[str, Any], upload_id: str, number: str) -> Response:
 
 @blueprint.post("/<upload_id>/complete")
 @requires(Role.MEMBER, Scope.FILES_WRITE)
-@blueprint.arguments(CompleteBody)
+@blueprint.arguments(CompleteBody, required=False)
 @blueprint.response(201, FileSchema, description="Stored as a new version, and durable.")
 def complete_upload(body: dict[str, Any], upload_id: str) -> tuple[Any, dict[str, str]]:
     """Put the parts together. To be sent again whenever its answer did not arrive: the file is the same."""

@@ -45,13 +45,16 @@ class UploadBody(Schema):
 
 
 class PartUrlSchema(Schema):
-    """A request that puts one part. Send it as it is, with exactly `size_bytes` bytes; the answer's `ETag` is the part's tag."""
+    """A request that puts one part. Send it as it is, with exactly `size_bytes` bytes."""
 
     number = fields.Integer()
     size_bytes = fields.Integer()
     url = fields.String(attribute="request.url")
     method = fields.String(attribute="request.method")
     headers = fields.Dict(keys=fields.String(), values=fields.String(), attribute="request.headers")
+    tag_header = fields.String(
+        attribute="request.tag_header", metadata={"description": "The header of the answer that has the part's tag."}
+    )
     expires_at = fields.AwareDateTime(format="iso", attribute="request.expires_at")
 
 
@@ -85,7 +88,9 @@ class PartTag(Schema):
     """What the answer to a part told."""
 
     number = fields.Integer(required=True, strict=True)
-    tag = fields.String(required=True, validate=validate.Length(1, MAX_TAG), metadata={"description": "Its `ETag`."})
+    tag = fields.String(
+        required=True, validate=validate.Length(1, MAX_TAG), metadata={"description": "What the answer had in `tag_header`."}
+    )
 
 
 class CompleteBody(Schema):
