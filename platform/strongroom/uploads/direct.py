@@ -1,6 +1,6 @@
 """Direct uploads: parts go where the bytes will lie, and what is there counts, not what a client says. Knows no HTTP.
 
-`begin_direct` hands out signed requests for parts, or makes the file at once of blocks that the tenant has; `completing`
+`begin_direct` hands out signed requests for parts, or makes the file at once of blocks that the tenant has; `assembly`
 makes a file of what arrived.
 """
 
@@ -30,7 +30,7 @@ from strongroom.security.tokens import verify
 from strongroom.storage.base import CannotCompose, Multipart, PartLimits, Regions, SignedRequest
 from strongroom.uploads import repository
 from strongroom.uploads import service as uploads
-from strongroom.uploads.completing import copies_of, make_file, put_nothing
+from strongroom.uploads.assembly import copies_of, make_file, put_nothing
 from strongroom.uploads.known import NOTHING, Known, find_known
 from strongroom.uploads.layout import Layout, block_count, choose_layout
 from strongroom.uploads.models import Body, Kind, State, Upload, UploadPart, UploadRequest

@@ -17,7 +17,7 @@ from strongroom.http.context import current_principal, current_tenant, own_url, 
 from strongroom.http.json import Blueprint
 from strongroom.http.paging import PageQuery, cursor_at, position_of
 from strongroom.http.permissions import public, requires
-from strongroom.uploads import completing, direct
+from strongroom.uploads import assembly, direct
 from strongroom.uploads.direct_schemas import (
     BegunSchema,
     CompleteBody,
@@ -137,5 +137,5 @@ def complete_upload(body: dict[str, Any], upload_id: str) -> tuple[Any, dict[str
     """Put the parts together. To be sent again whenever its answer did not arrive: the file is the same."""
     upload = direct.direct_upload(runtime(), current_tenant(), current_principal(), parse_id(upload_id))
     tags = {part["number"]: part["tag"].removeprefix("W/").strip('"') for part in body["parts"]}
-    file = completing.complete_direct(runtime(), current_tenant(), current_principal(), caller(), upload, tags)
+    file = assembly.complete_direct(runtime(), current_tenant(), current_principal(), caller(), upload, tags)
     return file, {"ETag": f'"{file.etag}"'}
