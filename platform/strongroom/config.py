@@ -128,7 +128,9 @@ class Settings(BaseSettings):
     import_timeout_s: int = Field(default=3600, gt=0, description="Longest time that one try to import a file by its URL may take.")
 
     clamd_address: str = Field(default="auto", description="`auto` (a socket in the usual places), `off`, a socket's path, or `host:port`.")
-    scan_spool_dir: str | None = Field(default=None, description="Folder for archives while they are looked into; default: the system's.")
+    scan_spool_dir: str | None = Field(
+        default=None, description="Folder for archives while they are looked into, and for parts on their way; default: the system's."
+    )
     reconcile_grace_s: int = Field(default=3600, ge=0, description="Bytes without a row are left alone for so long.")
     access_log_retention_days: int = Field(default=90, gt=0, description="Days for which single accesses are kept; rolled-up usage stays.")
     metrics_token: SecretStr | None = Field(

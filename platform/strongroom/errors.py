@@ -335,6 +335,12 @@ class PartInvalid(DomainError, code="part_invalid", status=422):
     hint = "Send the missing or wrong parts again, then complete."
 
 
+class PartUrlExpired(DomainError, code="part_url_expired", status=403):
+    """The URL of this part is no longer good"""
+
+    hint = "Ask for a new one with POST /api/v1/uploads/{id}/parts; what was sent already stays."
+
+
 class NotSupported(DomainError, code="not_supported", status=422):
     """The tenant's storage provider cannot do this"""
 

@@ -42,6 +42,7 @@ class Row:
 
 NO_ID = "01890000-0000-7000-8000-000000000000"
 FILE = {"file_id": NO_ID}
+UPLOAD = {"upload_id": NO_ID}
 USER = {"user_id": NO_ID}
 BUCKET = {"bucket": "nowhere"}
 OBJECT = {"bucket": "nowhere", "path": "some/file.txt"}
@@ -95,6 +96,14 @@ ROWS: dict[tuple[str, str], Row] = {
     ("objects.delete_object", "DELETE"): Row(tenant("member", "files:write"), OBJECT),
     ("imports.import_by_url", "POST"): Row(tenant("member", "files:write"), send=EMPTY),
     ("sharex.get_sharex", "GET"): Row(tenant("member", "files:write"), send={"query_string": {"bucket": "nowhere"}}),
+    ("blocks.list_blocks", "GET"): Row(tenant("viewer", "files:read"), FILE),
+    ("uploads.create_upload", "POST"): Row(tenant("member", "files:write"), send=EMPTY),
+    ("uploads.list_uploads", "GET"): Row(tenant("member", "files:write")),
+    ("uploads.get_upload", "GET"): Row(tenant("member", "files:write"), UPLOAD),
+    ("uploads.end_upload", "DELETE"): Row(tenant("member", "files:write"), UPLOAD),
+    ("uploads.sign_parts", "POST"): Row(tenant("member", "files:write"), UPLOAD, EMPTY),
+    ("uploads.put_part", "PUT"): Row(SIGN_IN, {**UPLOAD, "number": "1"}, {"data": b"x", "query_string": {"token": "none"}}),
+    ("uploads.complete_upload", "POST"): Row(tenant("member", "files:write"), UPLOAD, EMPTY),
     # The tenant itself
     ("stats.get_usage", "GET"): Row(tenant("admin", "stats:read")),
     ("tenant.get_tenant", "GET"): Row(tenant("viewer", "user:read")),

@@ -32,6 +32,7 @@ class Things:
     job: str
     bucket: str
     invite_token: str
+    upload: str
 
 
 @pytest.fixture
@@ -45,11 +46,12 @@ def theirs(world: World) -> Things:
     trashed = world.upload(client, "trashed.txt", b"trashed", bucket="theirs")
     ok(client.delete(f"/api/v1/files/{trashed['id']}"), 204)
     invited = users.invite_user(world.runtime, account.tenant, account.principal, email="guest@example.com", role=Role.MEMBER)
+    begun = ok(client.post("/api/v1/uploads", json={"bucket": "theirs", "path": "coming.txt", "size_bytes": 1}), 201)
     (session,) = world.rows(account.tenant, "sessions")
     return Things(
         account, file["id"], trashed["id"], file["version_id"], former["version_id"], str(world.create_user(account.tenant).id),
         str(world.create_api_key(account, Scope.ADMIN).id), str(session["id"]), str(world.jobs(account.tenant)[0]["id"]), "theirs",
-        invited.token,
+        invited.token, begun["id"],
     )  # fmt: skip
 
 
@@ -78,7 +80,13 @@ ROUTES = [
     ("GET", "/api/v1/files/{}/content?redirect=1", "file", {}),
     ("POST", "/api/v1/files/{}/presign", "file", {"json": {}}),
     ("POST", "/api/v1/files/{}/presign", "trashed", {"json": {"single_use": True}}),
+    ("GET", "/api/v1/files/{}/blocks", "file", {}),
     ("POST", "/api/v1/files/{}/undelete", "trashed", {}),
+    ("GET", "/api/v1/uploads/{}", "upload", {}),
+    ("DELETE", "/api/v1/uploads/{}", "upload", {}),
+    ("POST", "/api/v1/uploads/{}/parts", "upload", {"json": {"numbers": [1]}}),
+    ("POST", "/api/v1/uploads/{}/complete", "upload", {"json": {}}),
+    ("PUT", "/api/v1/uploads/{}/parts/1?token=none", "upload", {"data": b"x"}),
     ("GET", "/api/v1/files/{}", "trashed", {}),
     ("GET", "/api/v1/files/{}", "version", {}),
     ("GET", "/api/v1/users/{}", "user", {}),
@@ -201,6 +209,7 @@ NO_IDS = [
 def test_what_is_no_id(client: Client, text: str) -> None:
     for path in ("/api/v1/files/{}", "/api/v1/users/{}", "/api/v1/files/{}/content", "/api/v1/files/{}/versions"):
         problem(client.get(path.format(text)), 404, "not_found")
+    problem(client.get(f"/api/v1/uploads/{text}"), 404, "not_found")
     problem(client.delete(f"/api/v1/api-keys/{text}"), 404, "not_found")
 
 
@@ -236,5 +245,6 @@ def untouched(world: World, theirs: Things) -> None:
     assert ok(client.get(f"/api/v1/files/{theirs.file}"))["version_id"] == theirs.version
     assert [each["id"] for each in ok(client.get("/api/v1/trash"))["items"]] == [theirs.trashed]
     assert {each["id"] for each in ok(client.get("/api/v1/api-keys"))["items"]} == {theirs.api_key}
+    assert [(each["id"], each["state"]) for each in ok(client.get("/api/v1/uploads"))["items"]] == [(theirs.upload, "open")]
     assert ok(client.get(f"/api/v1/users/{theirs.user}"))["role"] == "owner"
     assert UUID(theirs.session) in {row["id"] for row in world.rows(theirs.account.tenant, "sessions", "ended_at IS NULL")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -21,14 +21,29 @@ from strongroom.runtime import Runtime
 from strongroom.scanning import ClamdScanner, Inspection, ScanLimits, Scanner, YaraScanner, find_clamd, inspect
 from strongroom.scanning import Verdict as ScanVerdict
 from strongroom.uploads import repository as uploads
+from strongroom.uploads.fingerprint import DIGEST_BYTES, BlockDigests, fingerprint_of
 from tenants.models import Tenant
 
 log = logging.getLogger(__name__)
 BATCH = 1000
 
 
+CHANGED, CHECKSUM = "changed", "checksum"
+"""Reasons of a rejection: the object is another than was completed; the bytes are not those that the client announced."""
+Judgement = tuple[Status, Verdict, str | None]
+
+
 class ScannerFailed(Exception):
     """A configured scanner gave no answer, so the file stays pending."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one reading of a version's bytes has told. `blocks`: the digests of its blocks, where they were not known before."""
+
+    inspection: Inspection
+    fingerprint: str | None
+    blocks: bytes | None
 
 
 def check_version(runtime: Runtime, tenant: Tenant, version_id: UUID) -> Verdict | None:
@@ -40,28 +55,81 @@ def check_version(runtime: Runtime, tenant: Tenant, version_id: UUID) -> Verdict
     """
     with runtime.tenant(tenant) as connection:
         file = repository.get_any_version(connection, version_id)
+        provider_tag, claims = repository.claims_of(connection, version_id)
     if file is None or file.status != Status.PENDING:
         return None
-    found = _inspect(runtime, tenant, file)
-    if found.verdict == ScanVerdict.ERROR:
-        raise ScannerFailed(found.reason)
-    if file.blake3 is not None and found.blake3 != file.blake3:
-        raise StorageUnavailable("The bytes at the provider are not those that were stored.")
-    status, verdict, reason = _judge(found)
+    tag = provider_tag if file.fingerprint is None else ""  # else our own digest tells more than the provider's word
+    if _has_changed(runtime, tenant, file, tag):
+        return _decide(runtime, tenant, file, (Status.REJECTED, Verdict.INVALID, CHANGED))
+    reading = _read(runtime, tenant, file)
+    if _has_changed(runtime, tenant, file, tag):
+        return _decide(runtime, tenant, file, (Status.REJECTED, Verdict.INVALID, CHANGED))
+    _compare_with_stored(file, reading)
+    judgement = _judge(reading.inspection, holds=_claims_hold(claims, reading))
+    return _decide(runtime, tenant, file, judgement, reading, claims={name: claims[name] for name in claims if name != "block_hashes"})
+
+
+def _decide(
+    runtime: Runtime, tenant: Tenant, file: File, judgement: Judgement, reading: Reading | None = None, **more: Any
+) -> Verdict | None:  # fmt: skip
+    """Write a verdict down, unless somebody else has."""
+    status, verdict, reason = judgement
+    learnt = _learnt(reading) if reading else {}
     with runtime.tenant(tenant) as connection:
-        first = repository.set_verdict(
-            connection, version_id, status=status, verdict=verdict, reason=reason, engine=found.engine, signatures_at=found.signatures_at,
-            scanned_bytes=found.scanned_bytes, sha256=found.sha256, blake3=found.blake3, detected_type=found.detected_type,
-        )  # fmt: skip
-        if first:
-            data = {**event_data(file), "status": status, "verdict": verdict, "reason": reason}
-            emit(connection, "file.verdict", file.id, data)
-    return verdict if first else None
+        if not repository.set_verdict(connection, file.version_id, status=status, verdict=verdict, reason=reason, **learnt, **more):
+            return None
+        if reading and reading.blocks is not None and len(reading.blocks) > DIGEST_BYTES:
+            repository.insert_blocks(connection, file.version_id, reading.blocks)
+        emit(connection, "file.verdict", file.id, {**event_data(file), "status": status, "verdict": verdict, "reason": reason})
+    return verdict
 
 
-def _judge(found: Inspection) -> tuple[Status, Verdict, str | None]:
+def _learnt(reading: Reading) -> dict[str, Any]:
+    found = reading.inspection
+    return {
+        "engine": found.engine, "signatures_at": found.signatures_at, "scanned_bytes": found.scanned_bytes, "sha256": found.sha256,
+        "blake3": found.blake3, "fingerprint": reading.fingerprint, "detected_type": found.detected_type,
+    }  # fmt: skip
+
+
+def _has_changed(runtime: Runtime, tenant: Tenant, file: File, tag: str) -> bool:
+    """Tell whether the object is another than the one that was completed. Asked before and after it is read.
+
+    Raises:
+        StorageUnavailable: it is not there at all.
+    """
+    if not tag:
+        return False
+    try:
+        return runtime.storage(tenant, file.provider_id).head(file.bucket_id, file.version_id).tag != tag
+    except NotFound:
+        raise StorageUnavailable("The bytes are not at the provider.") from None
+
+
+def _compare_with_stored(file: File, reading: Reading) -> None:
+    """See that the bytes are those that passed through us.
+
+    Raises:
+        StorageUnavailable
+    """
+    known = ((file.blake3, reading.inspection.blake3), (file.fingerprint, reading.fingerprint))
+    if any(stored is not None and stored != found for stored, found in known):
+        raise StorageUnavailable("The bytes at the provider are not those that were stored.")
+
+
+def _claims_hold(claims: Mapping[str, Any], reading: Reading) -> bool:
+    """Tell whether the bytes are those that the client announced."""
+    if claims.get("sha256", reading.inspection.sha256) != reading.inspection.sha256:
+        return False
+    hashes = claims.get("block_hashes")
+    return hashes is None or fingerprint_of(bytes.fromhex("".join(hashes))) == reading.fingerprint
+
+
+def _judge(found: Inspection, *, holds: bool) -> Judgement:
     if found.verdict == ScanVerdict.INFECTED:
         return Status.QUARANTINED, Verdict.INFECTED, found.reason
+    if not holds:
+        return Status.REJECTED, Verdict.INVALID, CHECKSUM
     if not found.type_ok:
         return Status.REJECTED, Verdict.INVALID, found.type_reason
     if found.verdict == ScanVerdict.UNSCANNED:
@@ -69,7 +137,23 @@ def _judge(found: Inspection) -> tuple[Status, Verdict, str | None]:
     return Status.AVAILABLE, Verdict.CLEAN, None
 
 
-def _inspect(runtime: Runtime, tenant: Tenant, file: File) -> Inspection:
+def _read(runtime: Runtime, tenant: Tenant, file: File) -> Reading:
+    """Read the bytes once. A whole BLAKE3 that is known already says as much as the digests of the blocks.
+
+    Raises:
+        ScannerFailed, StorageUnavailable
+    """
+    blocks = BlockDigests() if file.fingerprint is None or file.blake3 is None else None
+    found = _inspect(runtime, tenant, file, (blocks.update,) if blocks else ())
+    if found.verdict == ScanVerdict.ERROR:
+        raise ScannerFailed(found.reason)
+    if blocks is None:
+        return Reading(found, file.fingerprint, None)
+    digests = blocks.finish()
+    return Reading(found, fingerprint_of(digests), digests)
+
+
+def _inspect(runtime: Runtime, tenant: Tenant, file: File, also: Sequence[Callable[[bytes], None]]) -> Inspection:
     settings = runtime.settings
     limits = ScanLimits(spool_dir=Path(settings.scan_spool_dir) if settings.scan_spool_dir else None)
     try:
@@ -78,8 +162,9 @@ def _inspect(runtime: Runtime, tenant: Tenant, file: File) -> Inspection:
         raise StorageUnavailable("The bytes are not at the provider.") from None
     try:
         return inspect(
-            reader, size_bytes=file.size_bytes, declared_type=file.content_type, name=file.path, scanners=scanners(settings), limits=limits
-        )
+            reader, size_bytes=file.size_bytes, declared_type=file.content_type, name=file.path, scanners=scanners(settings),
+            limits=limits, also=also,
+        )  # fmt: skip
     finally:
         reader.close()
 

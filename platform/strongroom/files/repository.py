@@ -129,6 +129,18 @@ def get_any_version(connection: Connection, version_id: UUID) -> File | None:
     return _to_file(row) if row else None
 
 
+def get_versions(connection: Connection, version_ids: Sequence[UUID]) -> list[File]:
+    """Return files with the versions of these ids, in the trash or not; those that are gone are left out."""
+    query = (
+        select(*_COLUMNS)
+        .select_from(versions)
+        .join(files, files.c.id == versions.c.file_id)
+        .join(buckets, buckets.c.id == versions.c.bucket_id)
+        .where(versions.c.id.in_(version_ids))
+    )
+    return [_to_file(row) for row in connection.execute(query)]
+
+
 def list_versions(connection: Connection, file_id: UUID) -> list[File]:
     """Return a file with each of its versions, newest first."""
     query = (
@@ -293,6 +305,12 @@ def delete_version(connection: Connection, version_id: UUID) -> Gone | None:
     query = delete(versions).where(versions.c.id == version_id)
     row = connection.execute(query.returning(versions.c.id, versions.c.size_bytes, versions.c.provider_id)).first()
     return Gone(row.id, row.size_bytes, row.provider_id) if row else None
+
+
+def claims_of(connection: Connection, version_id: UUID) -> tuple[str, dict[str, Any]]:
+    """Return the provider's tag of a version's bytes when they were taken over, and what its uploader claimed of them."""
+    row = connection.execute(select(versions.c.provider_tag, versions.c.claims).where(versions.c.id == version_id)).first()
+    return (row.provider_tag, row.claims) if row else ("", {})
 
 
 def set_verdict(connection: Connection, version_id: UUID, **values: Any) -> bool:

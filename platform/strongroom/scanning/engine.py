@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from blake3 import blake3
 
@@ -36,8 +36,11 @@ def inspect(
     name: str,
     scanners: Sequence[Scanner],
     limits: ScanLimits,
+    also: Sequence[Callable[[bytes], None]] = (),
 ) -> Inspection:
     """Read `stream` to its end, once, in fixed memory whatever its size, and say all that is known of it.
+
+    `also`: further readers of the same bytes, fed piece by piece.
 
     Clean means that every scanner saw every byte; without a scanner nothing is clean but an empty file. A scanner that
     is down gives `error`: try again later.
@@ -50,8 +53,8 @@ def inspect(
         sessions = _begin(scanners if size_bytes else (), reading.context, cleanup)
         for piece in pieces(stream):
             reading.feed(piece)
-            for session in sessions:
-                session.feed(piece)
+            for take in (*(session.feed for session in sessions), *also):
+                take(piece)
         reading.check_size()
         return reading.finish([session.finish() for session in sessions])
 

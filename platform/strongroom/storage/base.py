@@ -42,12 +42,16 @@ class PartLimits:
 
 @dataclass(frozen=True)
 class SignedRequest:
-    """A request that whoever holds it may send, once or often, until it expires. `headers` must be sent as they are."""
+    """A request that whoever holds it may send, once or often, until it expires. `headers` must be sent as they are.
+
+    `tag_header`: in which header of the answer to a part its tag is, as `Presigning.list_parts` tells it.
+    """
 
     method: str
     url: str
     expires_at: datetime
     headers: Mapping[str, str] = field(default_factory=dict)
+    tag_header: str = "ETag"
 
 
 class Writer(Protocol):
@@ -141,23 +145,42 @@ class RegionWriter(Protocol):
 
 @runtime_checkable
 class Regions(Protocol):
-    """Can write an unfinished object anywhere, at any time, from any process: a file system. The object has no parts."""
+    """Can write an unfinished object anywhere, at any time, from any process: a file system. The object has no parts.
+
+    Whoever writes holds the bytes from `offset` on (all, or `length` of them) against every other writer, on any machine,
+    until it closes or dies; finishing holds the whole object. So nothing is written into an object that is finished.
+    """
 
     def begin_regions(self, key: str, size_bytes: int | None) -> None:
         """Begin an unfinished object; room for `size_bytes` is set aside where that costs nothing. Idempotent."""
 
-    def region(self, key: str, offset: int) -> RegionWriter:
-        """Write on from `offset`.
+    def region(self, key: str, offset: int, length: int | None = None) -> RegionWriter:
+        """Write on from `offset`, at most `length` bytes.
 
         Raises:
-            NotFound: nothing was begun under that key, or it was discarded.
+            NotFound: nothing was begun under that key, or it was discarded or finished.
+            UploadLocked: somebody else writes there right now.
+        """
+
+    def copy_region(self, key: str, offset: int, pieces: Sequence[Slice]) -> None:
+        """Copy slices of finished objects into the unfinished one, one after the other from `offset` on, durably.
+
+        Raises:
+            NotFound: a source is not there, or nothing was begun.
+            CannotCompose: a source is shorter than its slice.
+            UploadLocked: somebody else writes there right now.
         """
 
     def read_region(self, key: str, offset: int, length: int) -> bytes:
         """Return bytes of the unfinished object, at most `length`."""
 
     def finish_regions(self, key: str, size_bytes: int) -> ObjectMeta:
-        """Make the object durable and visible, cut off at `size_bytes`. Idempotent once it has succeeded."""
+        """Make the object durable and visible, cut off at `size_bytes`. Idempotent once it has succeeded.
+
+        Raises:
+            NotFound: nothing was begun.
+            UploadLocked: somebody still writes in it.
+        """
 
 
 @runtime_checkable
@@ -242,6 +265,19 @@ class Narrowing(Protocol):
 
         Raises:
             StorageUnavailable: such credentials are not to be had; never falls back to the wider ones.
+        """
+
+
+@runtime_checkable
+class PartCopy(Multipart, Protocol):
+    """Can make a part of an object of a slice of another, without the bytes travelling through us."""
+
+    def copy_part(self, key: str, session: str, number: int, source: Slice) -> Part:
+        """Store a slice as a part, durably; a former part of that number is replaced.
+
+        Raises:
+            NotFound: the session is over, or the source is not there.
+            CannotCompose: the provider cannot cut like that.
         """
 
 

@@ -15,10 +15,12 @@ from strongroom.storage.base import (
     Narrowing,
     ObjectMeta,
     Part,
+    PartCopy,
     PartLimits,
     Presigning,
     Provider,
     Reader,
+    Regions,
     RegionWriter,
     ServerSideCopy,
     SignedRequest,
@@ -61,9 +63,9 @@ class StoredObject:
         """See `Regions.begin_regions`."""
         self._provider.begin_regions(self._key, size_bytes)
 
-    def region(self, offset: int) -> RegionWriter:
+    def region(self, offset: int, length: int | None = None) -> RegionWriter:
         """See `Regions.region`."""
-        writer: RegionWriter = self._provider.region(self._key, offset)
+        writer: RegionWriter = self._provider.region(self._key, offset, length)
         return writer
 
     def read_region(self, offset: int, length: int) -> bytes:
@@ -146,12 +148,42 @@ class TenantStorage:
         return self._whole.narrowed(self._prefix) if isinstance(self._whole, Narrowing) else self._whole
 
     def can(self, capability: type[object]) -> bool:
-        """Tell whether the provider has a capability: `Regions`, `Multipart`, `Presigning`, `ServerSideCopy`, `LocalFiles`."""
+        """Tell whether the provider has a capability: `Regions`, `Multipart`, `Presigning`, `PartCopy` ….
+
+        `ServerSideCopy` and `LocalFiles` are further ones.
+        """
         return isinstance(self._whole, capability)
 
     def object(self, bucket_id: UUID, version_id: UUID) -> StoredObject:
         """Return what can be done with the bytes of one version while they are not complete."""
         return StoredObject(self._provider, self._key(bucket_id, version_id))
+
+    @property
+    def part_limits(self) -> PartLimits | None:
+        """What parts the provider takes; None where it takes none."""
+        return self._whole.part_limits if isinstance(self._whole, Multipart) else None
+
+    def copy_region(self, bucket_id: UUID, version_id: UUID, offset: int, pieces: Iterable[Piece]) -> None:
+        """Copy slices of other versions of this tenant into an unfinished one; see `Regions.copy_region`.
+
+        Raises:
+            CannotCompose: the provider cannot.
+        """
+        provider = self._provider
+        if not isinstance(provider, Regions):
+            raise CannotCompose
+        provider.copy_region(self._key(bucket_id, version_id), offset, self._slices(pieces))
+
+    def copy_part(self, bucket_id: UUID, version_id: UUID, session: str, number: int, piece: Piece) -> Part:
+        """Make a part of a slice of another version of this tenant; see `PartCopy.copy_part`.
+
+        Raises:
+            CannotCompose: the provider cannot.
+        """
+        provider = self._provider
+        if not isinstance(provider, PartCopy):
+            raise CannotCompose
+        return provider.copy_part(self._key(bucket_id, version_id), session, number, *self._slices([piece]))
 
     def compose(self, bucket_id: UUID, version_id: UUID, pieces: Iterable[Piece]) -> ObjectMeta:
         """Make a version's bytes of slices of other versions of this tenant; see `ServerSideCopy.compose`.
@@ -162,8 +194,10 @@ class TenantStorage:
         provider = self._provider
         if not isinstance(provider, ServerSideCopy):
             raise CannotCompose
-        slices = [Slice(self._key(piece.bucket_id, piece.version_id), piece.start, piece.length) for piece in pieces]
-        return provider.compose(self._key(bucket_id, version_id), slices)
+        return provider.compose(self._key(bucket_id, version_id), self._slices(pieces))
+
+    def _slices(self, pieces: Iterable[Piece]) -> Sequence[Slice]:
+        return [Slice(self._key(piece.bucket_id, piece.version_id), piece.start, piece.length) for piece in pieces]
 
     def writer(self, bucket_id: UUID, version_id: UUID, size_bytes: int | None) -> Writer:
         """Begin the bytes of a version; see `Provider.writer`."""

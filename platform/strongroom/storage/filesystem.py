@@ -21,6 +21,7 @@ from uuid import uuid4
 
 from strongroom.errors import NotFound, StorageFull, StorageUnavailable
 from strongroom.storage.base import CannotCompose, ObjectMeta, Reader, RegionWriter, Slice, Writer
+from strongroom.storage.file_locks import lock_range
 from strongroom.storage.keys import KEY_PATTERN, PREFIX_PATTERN
 
 UNFINISHED = ".part"
@@ -121,18 +122,18 @@ def _writing(path: Path) -> AbstractContextManager[int]:
     return _opened(path, os.O_WRONLY)
 
 
-def _copy(source: int, target: int, piece: Slice) -> None:
-    """Append a slice by copy_file_range(2), which shares blocks where the file system can.
+def _copy(source: int, target: int, piece: Slice, to: int) -> None:
+    """Copy a slice to offset `to` by copy_file_range(2), which shares blocks where the file system can.
 
     Raises:
         CannotCompose: the source is shorter than the slice.
     """
-    offset, left = piece.start, piece.length
-    while left:
-        copied = os.copy_file_range(source, target, left, offset_src=offset)
+    done = 0
+    while done < piece.length:
+        copied = os.copy_file_range(source, target, piece.length - done, offset_src=piece.start + done, offset_dst=to + done)
         if not copied:
             raise CannotCompose
-        offset, left = offset + copied, left - copied
+        done += copied
 
 
 def _reserve(handle: int, size_bytes: int | None) -> None:
@@ -210,12 +211,34 @@ class FilesystemProvider:
             os.close(os.open(_unfinished(path), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
             _sync_folder(path.parent)
 
-    def region(self, key: str, offset: int) -> RegionWriter:
+    def region(self, key: str, offset: int, length: int | None = None) -> RegionWriter:
         """Write on in the unfinished file from `offset`."""
         self._check_root()
+        path = _unfinished(self._path(key))
         with _translated():
-            handle = os.open(_unfinished(self._path(key)), os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            handle = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            with _translated():
+                lock_range(path, handle, offset, length)
+        except BaseException:
+            os.close(handle)
+            raise
         return FilesystemRegion(handle, offset)
+
+    def copy_region(self, key: str, offset: int, pieces: Sequence[Slice]) -> None:
+        """Copy inside the kernel."""
+        self._check_root()
+        path = _unfinished(self._path(key))
+        with _translated(), _writing(path) as target:
+            lock_range(path, target, offset, sum(piece.length for piece in pieces))
+            self._copy_all(target, offset, pieces)
+            os.fdatasync(target)
+
+    def _copy_all(self, target: int, offset: int, pieces: Sequence[Slice]) -> None:
+        for piece in pieces:
+            with _reading(self._path(piece.key)) as source:
+                _copy(source, target, piece, offset)
+            offset += piece.length
 
     def read_region(self, key: str, offset: int, length: int) -> bytes:
         """Return bytes of the unfinished file."""
@@ -226,17 +249,14 @@ class FilesystemProvider:
         """Cut the file off, make it durable and give it its name."""
         path = self._path(key)
         try:
-            handle = os.open(_unfinished(path), os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return self._finished(key, size_bytes)
-        with _translated():
-            try:
+            with _translated(), _writing(_unfinished(path)) as handle:
+                lock_range(_unfinished(path), handle)
                 os.ftruncate(handle, size_bytes)
                 os.fsync(handle)
-            finally:
-                os.close(handle)
-            _unfinished(path).rename(path)
-            _sync_folder(path.parent)
+                _unfinished(path).rename(path)
+                _sync_folder(path.parent)
+        except NotFound:
+            return self._finished(key, size_bytes)
         return self.head(key)
 
     def compose(self, key: str, pieces: Sequence[Slice]) -> ObjectMeta:
@@ -245,10 +265,7 @@ class FilesystemProvider:
             return self._link(pieces[0].key, key)
         size_bytes = sum(piece.length for piece in pieces)
         self.begin_regions(key, size_bytes)
-        with _translated(), _writing(_unfinished(self._path(key))) as target:
-            for piece in pieces:
-                with _reading(self._path(piece.key)) as source:
-                    _copy(source, target, piece)
+        self.copy_region(key, 0, pieces)
         return self.finish_regions(key, size_bytes)
 
     def local_path(self, key: str) -> str:
@@ -269,6 +286,8 @@ class FilesystemProvider:
         meta = self.head(key)
         if meta.size_bytes != size_bytes:
             raise NotFound
+        with _translated():
+            _sync_folder(self._path(key).parent)  # whoever renamed it may have died before this
         return meta
 
     def delete(self, keys: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from strongroom.buckets.models import Bucket
 from strongroom.buckets.repository import get_bucket_by_id
 from strongroom.errors import NotFound
 from strongroom.uploads.models import Abandoned, Kind, Reservation, State, Upload, UploadPart, UploadRequest
@@ -33,7 +34,7 @@ def get_upload(connection: Connection, upload_id: UUID, *, lock: bool = False) -
     row = connection.execute(query.with_for_update() if lock else query).first()
     if row is None:
         raise NotFound("There is no such upload.")
-    return _to_upload(connection, row)
+    return _to_upload(row, get_bucket_by_id(connection, row.bucket_id))
 
 
 def list_uploads(connection: Connection, *, created_by: UUID | None, after: UUID | None, limit: int) -> list[Upload]:
@@ -43,11 +44,12 @@ def list_uploads(connection: Connection, *, created_by: UUID | None, after: UUID
         query = query.where(uploads.c.created_by == created_by)
     if after is not None:
         query = query.where(uploads.c.id < after)
-    return [_to_upload(connection, row) for row in connection.execute(query.order_by(uploads.c.id.desc()).limit(limit)).all()]
+    rows = connection.execute(query.order_by(uploads.c.id.desc()).limit(limit)).all()
+    buckets = {bucket_id: get_bucket_by_id(connection, bucket_id) for bucket_id in {row.bucket_id for row in rows}}
+    return [_to_upload(row, buckets[row.bucket_id]) for row in rows]
 
 
-def _to_upload(connection: Connection, row: Row[Any]) -> Upload:
-    bucket = get_bucket_by_id(connection, row.bucket_id)
+def _to_upload(row: Row[Any], bucket: Bucket) -> Upload:
     return Upload(
         id=row.id, kind=Kind(row.kind), state=State(row.state), bucket=bucket, path=row.path, version_id=row.version_id,
         provider_id=row.provider_id, size_bytes=row.size_bytes, declared_type=row.content_type,
@@ -120,6 +122,11 @@ def put_part(connection: Connection, upload_id: UUID, part: UploadPart) -> None:
     values = {"offset_bytes": part.offset_bytes, "size_bytes": part.size_bytes, "tag": part.tag, "blocks": part.blocks}
     query = upsert(parts).values(upload_id=upload_id, number=part.number, **values)
     connection.execute(query.on_conflict_do_update(index_elements=[parts.c.upload_id, parts.c.number], set_=values))
+
+
+def forget_part(connection: Connection, upload_id: UUID, number: int) -> None:
+    """Forget that a part has arrived: it is about to be sent again."""
+    connection.execute(delete(parts).where(parts.c.upload_id == upload_id, parts.c.number == number))
 
 
 def list_parts(connection: Connection, upload_id: UUID) -> list[UploadPart]:

@@ -29,6 +29,7 @@ from strongroom.jobs.queue import enqueue
 from strongroom.runtime import Runtime
 from strongroom.scanning.types import resolve_type
 from strongroom.uploads import completion, repository
+from strongroom.uploads.fingerprint import DIGEST_BYTES
 from strongroom.uploads.ingest import LEASE_S, Ingest, pump
 from strongroom.uploads.models import Body, Kind, Received, Reservation, State, Upload, UploadRequest
 from strongroom.uploads.rules import check_conditions, check_declared, check_size, claimed_type
@@ -44,7 +45,6 @@ SWEEP_AFTER_S = LEASE_S + SWEEP_MARGIN_S
 SWEEP_AGAIN_S = 30
 OPEN_PER_PARALLEL = 20
 KEEP_ENDED_S = 86400
-DIGEST_BYTES = 32
 UNRECORDED_BYTES = 64 * 1024
 
 
@@ -235,15 +235,25 @@ def _end(connection: Connection, upload: Upload, state: State, reason: str | Non
 def abandon(runtime: Runtime, tenant: Tenant, upload: Upload, reason: str | None = None) -> None:
     """Let go of an upload that did not complete. What cannot be let go of now is swept later; never raises."""
     try:
-        with runtime.tenant(tenant) as connection:
-            reserved = _end(connection, upload, State.FAILED, reason)
-            if reserved is None:
-                return  # completed after all, or swept
-            if upload.is_recorded:
-                buckets.release(connection, **asdict(reserved))
-            enqueue_purge(connection, upload.provider_id, upload.bucket.id, [upload.version_id])
+        cancel(runtime, tenant, upload, reason)
     except DomainError:
         log.warning("an abandoned upload is left to the sweeper", extra={"upload_id": str(upload.id), "tenant_id": str(tenant.id)})
+
+
+def cancel(runtime: Runtime, tenant: Tenant, upload: Upload, reason: str | None = None) -> bool:
+    """Let go of an upload; False when it had ended already.
+
+    Raises:
+        DatabaseUnavailable, TenantBusy
+    """
+    with runtime.tenant(tenant) as connection:
+        reserved = _end(connection, upload, State.FAILED, reason)
+        if reserved is None:
+            return False  # completed after all, or swept
+        if upload.is_recorded:
+            buckets.release(connection, **asdict(reserved))
+        enqueue_purge(connection, upload.provider_id, upload.bucket.id, [upload.version_id])
+    return True
 
 
 def sweep(runtime: Runtime, tenant: Tenant, limit: int = 500) -> int:
