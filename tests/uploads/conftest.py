@@ -12,9 +12,10 @@ from tenants import service as tenants
 from tenants.models import Tenant
 from tests.factories import Account, World, number
 from tests.services.parts_server import MultipartProvider, PresigningProvider, Store, parts_server
+from tests.storage.backends import s3_server
 from tests.uploads.direct_client import Sender
 
-WAYS = ("regions", "presigned", "relayed")
+WAYS = ("regions", "presigned", "relayed", "s3-ceph", "s3-rclone")
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Place:
     def left(self) -> list[str]:
         """What lies at the provider, finished or not."""
         if self.store is None:
-            return [path.name for path in self.world.stored(self.tenant)]
+            return [version_id.hex for _, version_id, _ in self.world.runtime.storage(self.tenant).list()]
         return [*self.store.objects, *self.store.sessions]
 
     def nothing_left(self) -> None:
@@ -56,14 +57,19 @@ def make_place(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
             monkeypatch.setitem(providers.KINDS, f"test-{name}", lambda _config, _secrets, provider=provider: provider)
 
         def make(way: str, **limits: int) -> Place:
-            name = None
-            if way in kinds:
-                name = f"{way}-{number()}"
-                tenants.add_provider(world.runtime.databases, world.runtime.keys, name=name, kind=f"test-{way}", config={})
+            name = None if way == "regions" else f"{way}-{number()}"
+            if name:
+                server = s3_server(way.removeprefix("s3-")) if way.startswith("s3-") else None
+                what = (
+                    {"kind": "s3", "config": server.config(), "secrets": server.secrets()}
+                    if server
+                    else {"kind": f"test-{way}", "config": {}}
+                )
+                tenants.add_provider(world.runtime.databases, world.runtime.keys, name=name, **what)
             tenant = tenants.create_tenant(world.runtime.databases, slug=f"{way}-{number()}", provider=name, limits=limits)
             world.runtime.registry.forget()
             world.create_bucket(tenant)
-            return Place(world, tenant, world.create_user(tenant), store if name else None)
+            return Place(world, tenant, world.create_user(tenant), store if way in kinds else None)
 
         yield make
 

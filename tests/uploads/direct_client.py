@@ -58,7 +58,7 @@ class Sender:
         url = urlsplit(part["url"])
         if url.hostname == "127.0.0.1":
             answer = requests.put(part["url"], data=data, headers={**part["headers"], **headers}, timeout=30)
-            return Answer(answer.status_code, answer.headers.get("ETag", ""), None)
+            return Answer(answer.status_code, answer.headers.get(part["tag_header"], ""), None)
         stranger = Client(self.client.app, url.netloc)
         length = {"CONTENT_LENGTH": str(len(data))}
         response = stranger.put(f"{url.path}?{url.query}", data=data, headers=headers, environ_overrides=length)

@@ -18,7 +18,7 @@ from tests.uploads.direct_client import BLOCK, MIB, UPLOADS, Sender, content, fi
 PART = 8 * MIB
 
 
-@pytest.fixture(params=["regions", "presigned"])
+@pytest.fixture(params=["regions", "presigned", "s3-ceph"])
 def place(request: pytest.FixtureRequest, make_place: Callable[..., Place]) -> Place:
     """A tenant at a provider that copies by itself."""
     return make_place(request.param)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby, islice
 from typing import Any, TypeVar
@@ -237,7 +238,7 @@ class SigningGCSProvider(GCSProvider):
         """Sign a PUT of a part's object; Google refuses another size (x-goog-content-length-range)."""
         self._check_session(key, session)
         headers = {"content-type": "application/octet-stream", "x-goog-content-length-range": f"{size_bytes},{size_bytes}"}
-        return self._signed(piece_name(key, number), "PUT", lifetime_s, headers=headers)
+        return replace(self._signed(piece_name(key, number), "PUT", lifetime_s, headers=headers), tag_header="x-goog-generation")
 
     def presign_get(self, key: str, lifetime_s: int, *, content_type: str, disposition: str) -> SignedRequest:
         """Sign a GET that answers with this type and Content-Disposition."""

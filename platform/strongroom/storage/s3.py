@@ -26,7 +26,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from strongroom.errors import NotFound
 from strongroom.storage.base import ObjectMeta, Part, PartLimits, Provider, Reader, SignedRequest, Slice, Writer
 from strongroom.storage.keys import KEY_PATTERN, PREFIX_PATTERN
-from strongroom.storage.s3_compose import compose
+from strongroom.storage.s3_compose import compose, copy_part
 from strongroom.storage.s3_config import S3Config, StsConfig, parse
 from strongroom.storage.s3_errors import OTHER_PARTS, error_code, from_code, translated
 from strongroom.storage.s3_reader import S3Reader
@@ -61,7 +61,7 @@ def _made(config: S3Config) -> S3Provider:
 
 
 class S3Provider:
-    """Objects in a bucket; see `Provider`, `Presigning`, `ServerSideCopy`.
+    """Objects in a bucket; see `Provider`, `Presigning`, `PartCopy`, `ServerSideCopy`.
 
     `prefix`: nothing else can be named. `uploads`: the connection that lists unfinished uploads, where `wire` may not.
     `credentials`: those of `wire`, where they expire: no signed request outlives them.
@@ -210,6 +210,11 @@ class S3Provider:
         if self._credentials is not None:
             expires_at = min(expires_at, self._credentials.expires_at)
         return SignedRequest(method, url, expires_at, headers)
+
+    def copy_part(self, key: str, session: str, number: int, source: Slice) -> Part:
+        """Let the server copy a part; all but the last must have 5 MiB."""
+        self._checked(source.key)
+        return copy_part(self._wire, self._checked(key), session, number, source)
 
     def compose(self, key: str, pieces: Sequence[Slice]) -> ObjectMeta:
         """Let the server copy; see `s3_compose`."""

@@ -68,7 +68,7 @@ def _cut(piece: Slice) -> Iterator[Slice]:
 def _copy_parts(wire: S3Wire, key: str, cuts: Sequence[Slice]) -> ObjectMeta:
     session = begin(wire, key)
     try:
-        parts = [_copy_part(wire, key, session, number, cut) for number, cut in enumerate(cuts, 1)]
+        parts = [copy_part(wire, key, session, number, cut) for number, cut in enumerate(cuts, 1)]
         made = complete_once(wire, key, session, parts)
     except (DomainError, CannotCompose):
         with suppress(DomainError):
@@ -77,7 +77,12 @@ def _copy_parts(wire: S3Wire, key: str, cuts: Sequence[Slice]) -> ObjectMeta:
     return _verified(wire, made)
 
 
-def _copy_part(wire: S3Wire, key: str, session: str, number: int, cut: Slice) -> Part:
+def copy_part(wire: S3Wire, key: str, session: str, number: int, cut: Slice) -> Part:
+    """Make a part of a slice.
+
+    Raises:
+        NotFound, CannotCompose, StorageFull, StorageUnavailable
+    """
     with translated(), _refused():
         answer = wire.client.upload_part_copy(
             Bucket=wire.bucket,
