@@ -32,10 +32,11 @@ from strongroom.objects.api import blueprint as objects
 from strongroom.operating.api import blueprint as operator_api
 from strongroom.runtime import Runtime
 from strongroom.tenant_settings.api import blueprint as tenant_settings
+from strongroom.tus.api import blueprint as tus
 from strongroom.usage.api import blueprint as stats
 from strongroom.users.api import blueprint as users
 
-API_BLUEPRINTS = (auth, users, api_keys, buckets, archives, files, objects, stats, tenant_settings, operator_api)
+API_BLUEPRINTS = (auth, users, api_keys, buckets, archives, files, objects, tus, stats, tenant_settings, operator_api)
 
 
 class RestOfPath(BaseConverter):

@@ -151,6 +151,7 @@ class Regions(Protocol):
 
         Raises:
             NotFound: nothing was begun under that key, or it was discarded.
+            UploadLocked: another process or thread is writing, or was stopped in the middle of it.
         """
 
     def read_region(self, key: str, offset: int, length: int) -> bytes:

@@ -149,6 +149,13 @@ class TenantStorage:
         """Tell whether the provider has a capability: `Regions`, `Multipart`, `Presigning`, `ServerSideCopy`, `LocalFiles`."""
         return isinstance(self._whole, capability)
 
+    @property
+    def part_limits(self) -> PartLimits:
+        """See `Multipart.part_limits`."""
+        provider: Any = self._provider
+        limits: PartLimits = provider.part_limits
+        return limits
+
     def object(self, bucket_id: UUID, version_id: UUID) -> StoredObject:
         """Return what can be done with the bytes of one version while they are not complete."""
         return StoredObject(self._provider, self._key(bucket_id, version_id))

@@ -10,6 +10,7 @@ Room is reserved with posix_fallocate(3) before the first byte, so a full disk i
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from strongroom.errors import NotFound, StorageFull, StorageUnavailable
+from strongroom.errors import NotFound, StorageFull, StorageUnavailable, UploadLocked
 from strongroom.storage.base import CannotCompose, ObjectMeta, Reader, RegionWriter, Slice, Writer
 from strongroom.storage.keys import KEY_PATTERN, PREFIX_PATTERN
 
@@ -144,6 +145,21 @@ def _reserve(handle: int, size_bytes: int | None) -> None:
                 raise
 
 
+def _lock(handle: int) -> None:
+    """Be the only one who writes on in a file: a process that was stopped for a while and wakes up must not.
+
+    Raises:
+        UploadLocked
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        if isinstance(error, BlockingIOError):
+            raise UploadLocked(retry_after_s=1) from None
+        raise
+
+
 class FilesystemRegion:
     """Writes on in an unfinished file; the kernel lets go of its lock when the process dies. See `RegionWriter`."""
 
@@ -215,6 +231,7 @@ class FilesystemProvider:
         self._check_root()
         with _translated():
             handle = os.open(_unfinished(self._path(key)), os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            _lock(handle)
         return FilesystemRegion(handle, offset)
 
     def read_region(self, key: str, offset: int, length: int) -> bytes:
