@@ -12,7 +12,7 @@ from werkzeug.http import http_date
 from strongroom.access import Role, Scope
 from strongroom.db.ids import parse_id
 from strongroom.errors import BadRequest, MethodNotAllowed, TusVersionUnsupported, UnsupportedMediaType
-from strongroom.http.body import arriving_body, body_length, is_chunked, streaming
+from strongroom.http.body import arriving_body, arriving_length, streaming
 from strongroom.http.conditions import etags
 from strongroom.http.connections import stop_receiving
 from strongroom.http.context import current_principal, current_tenant, runtime
@@ -96,7 +96,7 @@ def create_upload() -> Response:
 
 
 def _brings_bytes() -> bool:
-    return request.mimetype == protocol.CHUNK_TYPE and (is_chunked() or bool(body_length()))
+    return request.mimetype == protocol.CHUNK_TYPE and arriving_length() != 0
 
 
 def _upload_request(size_bytes: int | None, *, is_partial: bool = False) -> UploadRequest:
@@ -122,7 +122,7 @@ def _address(upload: Upload) -> str:
 
 def _chunk(offset_bytes: int, total_bytes: int | None = None) -> Chunk:
     return Chunk(
-        offset_bytes, arriving_body(), body_length(), total_bytes, protocol.checksum(request.headers.get("Upload-Checksum")),
+        offset_bytes, arriving_body(), arriving_length(), total_bytes, protocol.checksum(request.headers.get("Upload-Checksum")),
         partial(stop_receiving, request.environ.get("gunicorn.socket")),
     )  # fmt: skip
 
