@@ -113,4 +113,5 @@ class Wire:
     def answer(self) -> TestResponse:
         response: TestResponse = self._request.result()
         self._theirs.close()
+        self._ours.close()
         return response

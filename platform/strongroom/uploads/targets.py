@@ -13,7 +13,7 @@ from typing import Protocol
 from strongroom.errors import FileTooLarge, NotFound, NotSupported, StorageUnavailable
 from strongroom.storage.base import Multipart, ObjectMeta, Part, PartLimits, Regions
 from strongroom.storage.bound import StoredObject, TenantStorage
-from strongroom.uploads.fingerprint import BLOCK_BYTES, DIGEST_BYTES, BlockDigests
+from strongroom.uploads.fingerprint import BLOCK_BYTES, BlockDigests
 from strongroom.uploads.models import Upload, UploadPart
 from strongroom.uploads.progress import Progress
 
@@ -71,23 +71,29 @@ class RegionTarget:
         """Have the provider sync."""
         if self._offset != self._noted:
             self._region.sync()
-            yield self._note(self._blocks.take())
+            yield self._note()
 
     def seal(self) -> Iterator[Progress]:
-        """Have the provider sync; the last block ends where the upload does."""
+        """Have the provider sync; the last block ends where the upload does, and has a row of its own: sealing is idempotent."""
         self._region.sync()
-        yield self._note(self._blocks.finish())
+        yield self._note(is_last=True)
 
     def close(self) -> None:
         """Let go of the region, and with it of the right to write."""
         self._region.close()
 
-    def _note(self, blocks: bytes) -> Progress:
-        first = self._noted // BLOCK_BYTES
-        start = first * BLOCK_BYTES
-        size_bytes = min(len(blocks) // DIGEST_BYTES * BLOCK_BYTES, self._offset - start)
+    def _note(self, *, is_last: bool = False) -> Progress:
+        first, open_block = self._noted // BLOCK_BYTES, self._offset // BLOCK_BYTES
+        rows = [_row(first, open_block * BLOCK_BYTES, self._blocks.take())]
+        if is_last:
+            rows.append(_row(open_block, self._offset, self._blocks.finish()))
         self._noted = self._offset
-        return Progress(self._offset, 0, (UploadPart(first + 1, start, size_bytes, "", blocks),) if blocks else ())
+        return Progress(self._offset, 0, tuple(row for row in rows if row.blocks))
+
+
+def _row(first_block: int, end: int, blocks: bytes) -> UploadPart:
+    start = first_block * BLOCK_BYTES
+    return UploadPart(first_block + 1, start, end - start, "", blocks)
 
 
 class PartTarget:
