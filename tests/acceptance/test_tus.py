@@ -20,7 +20,7 @@ from tusclient.storage.filestorage import FileStorage
 from tests.acceptance import wire
 from tests.acceptance.client import Client, assert_problem
 from tests.acceptance.content import MIB, TEXT, noise, png, sha256
-from tests.acceptance.deployment import Deployment, Tenant
+from tests.acceptance.deployment import Deployment
 from tests.acceptance.waiting import wait_until
 
 TUS = "/api/v1/tus"
@@ -58,6 +58,18 @@ def patch_head(client: Client, url: str, at: int, size: int) -> bytes:
         f"{name}: {value}" for name, value in {**client.headers(), **VERSION, **CHUNK, "Upload-Offset": at, "Content-Length": size}.items()
     ]
     return wire.head("PATCH", url, lines)
+
+
+def locked(client: Client, url: str) -> requests.Response:
+    """Wait until somebody writes to an upload; the answer to whoever wants to write too, at an offset that is wrong anyway."""
+    seen: list[requests.Response] = []
+
+    def refused() -> bool:
+        seen.append(patch(client, url, 7, b"x"))
+        return seen[-1].status_code == 423
+
+    wait_until(refused, 10, "the first to be under way")
+    return seen[-1]
 
 
 def check_file(client: Client, path: str, data: bytes) -> None:
@@ -103,7 +115,7 @@ def test_tuspy_is_refused_what_others_are(owner: Client) -> None:
     tuspy(owner).uploader(file_stream=io.BytesIO(png()), metadata={"filename": "a.png", "filetype": "image/png"}).upload()
 
 
-def test_api_keys(tenant: Tenant, owner: Client) -> None:
+def test_api_keys(owner: Client) -> None:
     made = owner.post("/api/v1/api-keys", json={"name": "uploader", "scopes": ["files:write"]}).json()
     client = TusClient(f"http://127.0.0.1:{owner.port}{TUS}", headers={"Authorization": f"Bearer {made['key']}"})
     client.uploader(file_stream=io.BytesIO(TEXT), metadata={"filename": "a.txt", "bucket": "media"}).upload()
@@ -144,7 +156,7 @@ def test_a_dead_client_holds_nothing_up(owner: Client) -> None:
     url = begin(owner, len(DATA))
     with wire.connect(owner.port) as silent:
         silent.sendall(patch_head(owner, url, 0, len(DATA)) + DATA[:MIB])
-        wait_until(lambda: patch(owner, url, 0, b"x").status_code == 423, 10, "the first to be under way")
+        locked(owner, url)
         wait_until(lambda: offset(owner, url) == MIB, 20, "the dead client's bytes")
         answer = wait_until(lambda: (got := patch(owner, url, MIB, DATA[MIB:])).status_code == 204 and got, 20, "the lock")
     assert answer.headers["Strongroom-File-Id"]
@@ -155,9 +167,9 @@ def test_a_second_request_while_one_runs(owner: Client) -> None:
     url = begin(owner, len(DATA))
     with wire.connect(owner.port) as first:
         first.sendall(patch_head(owner, url, 0, len(DATA)) + DATA[:MIB])
-        locked = wait_until(lambda: (got := patch(owner, url, 0, DATA)).status_code == 423 and got, 10, "the first to be under way")
-        assert_problem(locked, 423, "upload_locked", resolve=owner.get)
-        assert int(locked.headers["Retry-After"]) > 0
+        answer = locked(owner, url)
+        assert_problem(answer, 423, "upload_locked", resolve=owner.get)
+        assert int(answer.headers["Retry-After"]) > 0
         first.sendall(DATA[MIB:])
         assert wire.read_reply(first, "PATCH").status_code == 204
     check_file(owner, "a.bin", DATA)
@@ -192,7 +204,7 @@ def test_a_stop_lets_clients_go_on_after_the_restart(own_deployment: Callable[..
     url = begin(owner, len(DATA))
     with wire.connect(owner.port) as sock:
         sock.sendall(patch_head(owner, url, 0, len(DATA)) + DATA[: 3 * MIB])
-        wait_until(lambda: patch(owner, url, 0, b"x").status_code == 423, 10, "the first to be under way")
+        locked(owner, url)
         for pid in made.children("serve"):
             psutil.Process(pid).send_signal(signal.SIGTERM)
         assert_problem(wire.read_reply(sock, "PATCH"), 503, "storage_unavailable")

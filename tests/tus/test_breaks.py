@@ -7,12 +7,14 @@ import random
 from typing import Any
 
 import pytest
+from strongroom.checks import service as checks
 from strongroom.errors import DatabaseUnavailable, StorageFull, StorageUnavailable
 from strongroom.storage.bound import StoredObject
 from strongroom.storage.filesystem import FilesystemRegion
 from strongroom.uploads import appending, progress, resuming, service, targets
 from strongroom.uploads.fingerprint import BLOCK_BYTES
 
+from tenants import service as tenants
 from tenants.models import Tenant
 from tests.acceptance.content import noise
 from tests.factories import Client, World, object_url, ok, problem
@@ -249,7 +251,7 @@ def test_room_is_reserved_at_creation_and_counted_once(world: World, talk: Talk,
 @pytest.fixture
 def poor(world: World, tenant: Tenant) -> Tenant:
     """The tenant, now with room for 20 MiB."""
-    world.sql("""UPDATE strongroom.tenants SET overrides = overrides || '{"quota_bytes": 20971520}' WHERE id = %(id)s""", id=tenant.id)
+    tenants.set_limits(world.runtime.databases, tenant.id, limits={"quota_bytes": 20 * MIB})
     world.runtime.registry.forget()
     return tenant
 
@@ -322,8 +324,6 @@ def test_folders_of_other_files_are_left_alone(world: World, tenant: Tenant, tal
     """Reconciliation leaves bytes alone that an open upload names."""
     url = talk.begin(len(DATA))
     talk.send(url, 0, DATA[: 9 * MIB])
-    from strongroom.checks import service as checks  # noqa: PLC0415
-
     for path in place.left(tenant):
         os.utime(path, (0, 0))
     assert checks.reconcile(world.runtime, tenant).bytes_without_row == 0
