@@ -98,11 +98,13 @@ def test_tuspy_resumes_by_its_own_memory(owner: Client, tmp_path: Path) -> None:
     source.write_bytes(DATA)
     memory = FileStorage(str(tmp_path / "memory"))
     options: dict[str, Any] = {"store_url": True, "url_storage": memory, "metadata": {"filename": "a.bin"}, "chunk_size": MIB}
-    first = tuspy(owner).uploader(str(source), **options)
-    first.upload(stop_at=3 * MIB)
-    second = tuspy(owner).uploader(str(source), **options)
-    assert (second.url, second.offset) == (first.url, 3 * MIB)
-    second.upload()
+    with source.open("rb") as file:
+        first = tuspy(owner).uploader(file_stream=file, **options)
+        first.upload(stop_at=3 * MIB)
+    with source.open("rb") as file:
+        second = tuspy(owner).uploader(file_stream=file, **options)
+        assert (second.url, second.offset) == (first.url, 3 * MIB)
+        second.upload()
     memory.close()
     check_file(owner, "a.bin", DATA)
 
