@@ -24,7 +24,7 @@ class PartsWriter:
         self._unfinished = path.with_name(f"{path.name}.{uuid4().hex}")
         self._file = self._unfinished.open("wb")
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         self._file.write(data)
 
     def complete(self) -> ObjectMeta:

@@ -17,10 +17,9 @@ from strongroom.storage.base import CannotCompose
 from strongroom.storage.bound import Piece, TenantStorage
 from strongroom.tus.service import FINAL
 from strongroom.uploads import progress, repository
-from strongroom.uploads.appending import PARTIAL
 from strongroom.uploads.fingerprint import BLOCK_BYTES, Fingerprinter, fingerprint_of
 from strongroom.uploads.ingest import SNIFF_BYTES, content_type_of
-from strongroom.uploads.models import Kind, Received, State, Upload, UploadPart, UploadRequest
+from strongroom.uploads.models import PARTIAL, Kind, Received, State, Upload, UploadPart, UploadRequest
 from strongroom.uploads.resuming import Outcome, check_living, get_own
 from strongroom.uploads.rules import check_type
 from strongroom.uploads.service import KEEP_ENDED_S, abandon, begin, complete_patiently

@@ -13,8 +13,7 @@ from strongroom.errors import BadRequest, Forbidden
 from strongroom.files.service import enqueue_purge
 from strongroom.runtime import Runtime
 from strongroom.uploads import progress, repository, resuming
-from strongroom.uploads.appending import PARTIAL
-from strongroom.uploads.models import Kind, State, Upload, UploadRequest
+from strongroom.uploads.models import PARTIAL, Kind, State, Upload, UploadRequest
 from strongroom.uploads.resuming import Chunk, Outcome, check_living, get_own
 from strongroom.uploads.service import KEEP_ENDED_S, abandon, begin
 from strongroom.uploads.targets import begin_target, part_size_of
@@ -52,7 +51,7 @@ def create(
 class _Nothing:
     """A body without bytes."""
 
-    def read_some(self, most: int) -> bytes:  # noqa: ARG002 - the protocol's
+    def read_some(self) -> bytes:
         return b""
 
 

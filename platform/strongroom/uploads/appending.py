@@ -16,7 +16,7 @@ from strongroom.runtime import Runtime
 from strongroom.uploads import progress, repository
 from strongroom.uploads.fingerprint import fingerprint_of
 from strongroom.uploads.ingest import SNIFF_BYTES, Room, content_type_of
-from strongroom.uploads.models import Received, State, Upload
+from strongroom.uploads.models import PARTIAL, Received, State, Upload
 from strongroom.uploads.progress import Held, Progress
 from strongroom.uploads.rules import check_type
 from strongroom.uploads.targets import finish_target, first_bytes, open_target
@@ -25,7 +25,6 @@ from tenants.models import Tenant
 CHECKPOINT_BYTES = 64 * 1024 * 1024
 CHECKPOINT_S = 5.0
 PAUSES_S = (0.2, 1.0, 3.0)
-PARTIAL = "partial"
 
 
 class Appender:
@@ -64,8 +63,8 @@ class Appender:
         """The BLAKE3 (hex) of the whole file, where this request carried all of it."""
         return self._whole.hexdigest() if self._whole is not None and self.is_whole else None
 
-    def write(self, data: bytes) -> None:
-        """Take the next bytes.
+    def write(self, data: bytes | memoryview) -> None:
+        """Take the next bytes; the caller may use their buffer again afterwards.
 
         Raises:
             TypeMismatch, TypeNotAllowed: the upload is to be ended.

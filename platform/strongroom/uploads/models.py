@@ -11,6 +11,9 @@ from uuid import UUID
 
 from strongroom.buckets.models import Bucket
 
+PARTIAL = "partial"
+"""`Upload.concat` of one that is to become a piece of a file, and no file of its own."""
+
 
 class Kind(StrEnum):
     """Through which door an upload comes. `stream`: one request carries it whole."""

@@ -37,10 +37,9 @@ from strongroom.errors import (
 from strongroom.files.models import File
 from strongroom.runtime import Runtime
 from strongroom.uploads import progress, repository
-from strongroom.uploads.appending import PARTIAL, Appender, finish
-from strongroom.uploads.ingest import PIECE_BYTES
+from strongroom.uploads.appending import Appender, finish
 from strongroom.uploads.leases import Keeper, Lease, keeper_of
-from strongroom.uploads.models import Kind, State, Upload
+from strongroom.uploads.models import PARTIAL, Kind, State, Upload
 from strongroom.uploads.progress import Held
 from strongroom.uploads.rules import check_size
 from strongroom.uploads.service import abandon, complete_patiently
@@ -54,8 +53,8 @@ FAULTS = (TypeMismatch, TypeNotAllowed, PreconditionFailed, Conflict, NotFound)
 class Arriving(Protocol):
     """The bytes of one request as they arrive."""
 
-    def read_some(self, most: int) -> bytes:
-        """Return what has arrived, at most `most` bytes and at least one; empty at the end.
+    def read_some(self) -> bytes | memoryview:
+        """Return what has arrived, at least one byte; empty at the end. The next call may use the buffer again.
 
         Raises:
             IncompleteBody, RequestTimeout, BadRequest
@@ -65,7 +64,7 @@ class Arriving(Protocol):
 class Check(Protocol):
     """What the bytes of one request must have."""
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         """Take the next bytes."""
 
     def verify(self) -> None:
@@ -258,7 +257,7 @@ def _take_in(appender: Appender, lease: Lease, chunk: Chunk, keeper: Keeper) -> 
 
 def _read(appender: Appender, lease: Lease, chunk: Chunk) -> None:
     try:
-        while data := chunk.body.read_some(PIECE_BYTES):
+        while data := chunk.body.read_some():
             lease.hear()
             if chunk.check is not None:
                 chunk.check.update(data)

@@ -31,7 +31,7 @@ from strongroom.scanning.types import resolve_type
 from strongroom.uploads import completion, repository
 from strongroom.uploads.fingerprint import DIGEST_BYTES
 from strongroom.uploads.ingest import LEASE_S, Ingest, pump
-from strongroom.uploads.models import Body, Kind, Received, Reservation, State, Upload, UploadRequest
+from strongroom.uploads.models import PARTIAL, Body, Kind, Received, Reservation, State, Upload, UploadRequest
 from strongroom.uploads.rules import check_conditions, check_declared, check_size, claimed_type
 from strongroom.usage.recorder import Caller
 from tenants.models import Tenant
@@ -44,8 +44,6 @@ SWEEP_MARGIN_S = 10
 SWEEP_AFTER_S = LEASE_S + SWEEP_MARGIN_S
 SWEEP_AGAIN_S = 30
 OPEN_PER_PARALLEL = 20
-PARTIAL = "partial"
-"""`concat` of an upload that is to become a piece of a file, and no file of its own."""
 KEEP_ENDED_S = 86400
 UNRECORDED_BYTES = 64 * 1024
 Within = Callable[[Connection], None]

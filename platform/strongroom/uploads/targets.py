@@ -23,7 +23,7 @@ PART_BYTES = 8 * 1024 * 1024
 class Target(Protocol):
     """Takes the bytes of one upload, in order, from where it stands. Not safe to share between threads."""
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Take the next bytes.
 
         Raises:
@@ -57,7 +57,7 @@ class RegionTarget:
             raise
         self._offset = self._noted = at
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Write on."""
         self._region.write(data)
         self._blocks.update(data)
@@ -109,7 +109,7 @@ class PartTarget:
             raise StorageUnavailable("What was kept of the last request is not there.")
         self._parts: list[UploadPart] = []
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Gather; put each part that is full."""
         view = memoryview(data)
         while view:
