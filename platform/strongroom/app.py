@@ -34,13 +34,15 @@ from strongroom.operating.api import blueprint as operator_api
 from strongroom.runtime import Runtime
 from strongroom.sharex.api import blueprint as sharex
 from strongroom.tenant_settings.api import blueprint as tenant_settings
+from strongroom.tus.api import blueprint as tus
 from strongroom.uploads.blocks_api import blueprint as blocks
 from strongroom.uploads.direct_api import blueprint as direct_uploads
 from strongroom.usage.api import blueprint as stats
 from strongroom.users.api import blueprint as users
 
 API_BLUEPRINTS = (
-    auth, users, api_keys, buckets, archives, files, blocks, objects, imports, direct_uploads, sharex, stats, tenant_settings, operator_api,
+    auth, users, api_keys, buckets, archives, files, blocks, objects, imports, direct_uploads, tus, sharex, stats, tenant_settings,
+    operator_api,
 )  # fmt: skip
 
 

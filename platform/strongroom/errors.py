@@ -329,6 +329,18 @@ class UploadGone(DomainError, code="upload_gone", status=410):
     hint = "Begin a new one."
 
 
+class UploadChecksumMismatch(DomainError, code="upload_checksum_mismatch", status=460):
+    """The bytes of this request do not have the checksum that was announced with them"""
+
+    hint = "Nothing of this request was kept. Send it again from the same offset."
+
+
+class TusVersionUnsupported(DomainError, code="tus_version_unsupported", status=412):
+    """This version of the tus protocol is not spoken here"""
+
+    hint = "Send Tus-Resumable: 1.0.0."
+
+
 class PartInvalid(DomainError, code="part_invalid", status=422):
     """The parts are not what this upload needs"""
 

@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any
 from uuid import uuid4
 
+from flask import Flask
 from gunicorn.app.base import BaseApplication
 from gunicorn.http.errors import LimitRequestHeaders, ParseException
 from gunicorn.workers.gthread import ThreadWorker
@@ -29,7 +30,9 @@ from strongroom.app import create_app
 from strongroom.config import Settings
 from strongroom.errors import BadRequest, DomainError, HeadersTooLarge, InternalError
 from strongroom.http.connections import connections
+from strongroom.http.context import EXTENSION
 from strongroom.http.problems import CONTENT_TYPE
+from strongroom.uploads.leases import keeper_of
 
 HEAD_TIMEOUT_S = 20.0
 SMALL_BODY_TIMEOUT_S = 30.0
@@ -138,6 +141,21 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         head = f"HTTP/1.1 {error.status} {error.title}\r\nContent-Type: {CONTENT_TYPE}\r\nContent-Length: {len(body.encode())}\r\n"
         with suppress(OSError):
             client.sendall(f"{head}Cache-Control: no-store\r\nX-Request-Id: {request_id}\r\nConnection: close\r\n\r\n{body}".encode())
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """End gracefully; uploads that can be gone on with elsewhere are let go of at once."""
+        self._let_go()
+        super().handle_exit(sig, frame)
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """End quickly."""
+        self._let_go()
+        super().handle_quit(sig, frame)
+
+    def _let_go(self) -> None:
+        app = getattr(self, "wsgi", None)
+        if isinstance(app, Flask):
+            keeper_of(app.extensions[EXTENSION]).stop()
 
     def _close(self, conn: Any, graceful: bool = False) -> None:
         if graceful:

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import requests
 
+from tests.acceptance import test_tus as tus
 from tests.acceptance.client import Client, assert_problem
 from tests.acceptance.content import EICAR, MIB, TEXT, noise, sha256
 from tests.acceptance.deployment import Deployment, Tenant
@@ -117,6 +118,22 @@ def test_an_overwrite_on_a_full_disk_keeps_the_former(cramped: Tenant, small_dis
     nothing_is_left(cramped, small_disk, files=1)
     assert owner.file(former["id"])["version_id"] == former["version_id"]
     assert sha256(owner.download("media", "a").content) == former["sha256"]
+
+
+def test_a_disk_that_fills_up_under_a_resumable_upload(cramped: Tenant, small_disk: Path) -> None:
+    """What came is kept, and gone on from when there is room again."""
+    owner, data = cramped.owner, noise(10 * MIB)
+    url = tus.begin(owner, len(data))
+    assert tus.patch(owner, url, 0, data[: 2 * MIB]).status_code == 204
+    owner.upload("media", "other", noise(9 * MIB, 1))
+    assert_problem(tus.patch(owner, url, 2 * MIB, data[2 * MIB :]), 507, "storage_full")
+    offset = tus.offset(owner, url)
+    assert 2 * MIB < offset < len(data)
+    for path in cramped.stored(small_disk).values():
+        if not path.name.endswith(".part"):
+            path.unlink()
+    assert tus.patch(owner, url, offset, data[offset:]).status_code == 204
+    assert sha256(owner.download("media", "a.bin").content) == sha256(data)
 
 
 def test_other_tenants_do_not_feel_a_full_disk(cramped: Tenant, tenant: Tenant) -> None:

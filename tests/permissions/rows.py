@@ -46,6 +46,7 @@ UPLOAD = {"upload_id": NO_ID}
 USER = {"user_id": NO_ID}
 BUCKET = {"bucket": "nowhere"}
 OBJECT = {"bucket": "nowhere", "path": "some/file.txt"}
+UPLOAD = {"upload_id": NO_ID}
 SLUG = {"slug": "nobody-here"}
 EMPTY: dict[str, Any] = {"json": {}}
 
@@ -90,6 +91,11 @@ ROWS: dict[tuple[str, str], Row] = {
     ("files.restore_version", "POST"): Row(tenant("member", "files:write"), {**FILE, "version_id": NO_ID}),
     ("files.undelete_file", "POST"): Row(tenant("member", "files:write"), FILE),
     ("files.list_trash", "GET"): Row(tenant("member", "files:read")),
+    ("tus.create_upload", "POST"): Row(tenant("member", "files:write")),
+    ("tus.get_offset", "HEAD"): Row(tenant("member", "files:write"), UPLOAD),
+    ("tus.append_to_upload", "PATCH"): Row(tenant("member", "files:write"), UPLOAD),
+    ("tus.terminate_upload", "DELETE"): Row(tenant("member", "files:write"), UPLOAD),
+    ("tus.override_method", "POST"): Row(tenant("member", "files:write"), UPLOAD, {"headers": {"X-HTTP-Method-Override": "PATCH"}}),
     ("objects.put_object", "PUT"): Row(tenant("member", "files:write"), OBJECT, {"data": b"x"}),
     ("objects.post_form", "POST"): Row(tenant("member", "files:write"), BUCKET, {"data": b"no form"}),
     ("objects.get_object", "GET"): Row(tenant("viewer", "files:read"), OBJECT),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 from flask import Flask
 from strongroom.access import Scope
+from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from tenants.models import Tenant
@@ -67,7 +68,13 @@ def cast(shared_world: World) -> Cast:
 
 
 def routes(app: Flask) -> set[tuple[str, str]]:
-    return {(rule.endpoint, method) for rule in app.url_map.iter_rules() for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
+    """HEAD counts where it is not just a GET without its body."""
+
+    def methods(rule: Rule) -> set[str]:
+        found = (rule.methods or set()) - {"OPTIONS"}
+        return found - {"HEAD"} if "GET" in found else found
+
+    return {(rule.endpoint, method) for rule in app.url_map.iter_rules() for method in methods(rule)}
 
 
 def test_every_route_has_its_row_and_every_row_its_route(app: Flask) -> None:
@@ -186,7 +193,7 @@ def test_nothing_answers_at_an_unknown_host(cast: Cast, route: tuple[str, str]) 
     for caller in ("anonymous", "owner", "operator admin"):
         response = call(cast, route, caller, host="unknown.example")
         assert response.status_code == 404, caller
-        assert not response.is_json or response.get_json()["code"] == "unknown_host"
+        assert not (response.is_json and response.data) or response.get_json()["code"] == "unknown_host"
         assert "Location" not in response.headers
 
 

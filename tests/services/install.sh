@@ -10,7 +10,25 @@ packages=()
 [ -x /usr/sbin/nginx ] || packages+=(nginx-light)
 [ -x /usr/bin/radosgw ] && [ -x /usr/bin/ceph-osd ] || packages+=(radosgw ceph-mon ceph-osd ceph-mgr ceph-common)
 command -v curl >/dev/null || packages+=(curl)
-[ ${#packages[@]} -eq 0 ] && exit 0
+command -v npm >/dev/null || packages+=(npm)
+# Clients written in JavaScript, which the tests run in Chromium
+node() {
+    local folder wanted="tus-js-client@4.3.1 uppy@6.0.1"
+    folder="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.node"
+    [ "$(cat "$folder/installed" 2>/dev/null)" = "$wanted" ] && return 0
+    mkdir -p "$folder"
+    # shellcheck disable=SC2086 - several words are meant
+    if npm install --prefix "$folder" --no-audit --no-fund --no-save --ignore-scripts --loglevel error $wanted >/dev/null; then
+        echo "$wanted" > "$folder/installed"
+        return 0
+    fi
+    echo "!!! Not installed, so their tests will be SKIPPED: $wanted  (npm install)" >&2
+    [ "${CI:-}" != true ]
+}
+if [ ${#packages[@]} -eq 0 ]; then
+    node
+    exit
+fi
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     echo "Installing for the tests: ${packages[*]} …"
     export DEBIAN_FRONTEND=noninteractive
@@ -18,7 +36,10 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     [ -e /usr/sbin/policy-rc.d ] || { printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d && chmod +x /usr/sbin/policy-rc.d && made=1; }
     if apt-get update -qq >/dev/null && apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null; then done=1; fi
     [ "${made:-}" = 1 ] && rm -f /usr/sbin/policy-rc.d
-    [ "${done:-}" = 1 ] && exit 0
+    if [ "${done:-}" = 1 ]; then
+        node
+        exit
+    fi
 fi
 echo "!!! Not installed, so their tests will be SKIPPED: ${packages[*]}  (as root: apt-get install ${packages[*]})" >&2
 [ "${CI:-}" = true ] && exit 1

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from flask import Flask, Response, request
-from gunicorn.http.body import LengthReader
+from gunicorn.http.body import ChunkedReader, LengthReader
 from gunicorn.http.errors import ChunkMissingTerminator, ParseException
 
 from strongroom.errors import BadRequest, IncompleteBody, LengthRequired, RequestTimeout
@@ -20,6 +20,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 MAX_DIGITS = 18
 MORE_THAN_ANYTHING = 10**MAX_DIGITS
 STREAMS = "__streams_body__"
+ARRIVING_BYTES = 256 * 1024
 STALLED = frozenset({errno.EAGAIN, errno.ETIMEDOUT})
 
 
@@ -83,6 +84,10 @@ class RequestBody:
             received = _receive(reader, view[: min(len(view), reader.length)])
         return self._ended(received)
 
+    def prepare(self) -> None:
+        """Let go of what nobody may hold while waiting."""
+        self._before()
+
     def _ended(self, received: int) -> int:
         if not received and not self._is_chunked:
             raise IncompleteBody
@@ -120,6 +125,42 @@ def _translated() -> Iterator[None]:
         raise IncompleteBody from None
     except ParseException:
         raise BadRequest("The chunks of the body are not what RFC 9112 says.") from None
+
+
+class ArrivingBody:
+    """The body of the current request as it arrives, for whoever keeps what came before it broke off."""
+
+    def __init__(self, body: RequestBody, length: int | None, reader: Any) -> None:
+        self._body, self._left, self._reader = body, length, reader
+        self._buffer = memoryview(bytearray(ARRIVING_BYTES))
+
+    def read_some(self) -> bytes | memoryview:
+        """Return what has arrived: at least one byte, at most 1 MiB, and none at the end. The next call uses its buffer again.
+
+        Raises:
+            IncompleteBody: the sender went away.
+            RequestTimeout: nothing came for as long as the server waits.
+            BadRequest: a chunked body is not what RFC 9112 says.
+        """
+        if self._left is None:
+            return self._next_chunk()
+        if self._left == 0:
+            return b""
+        received = self._body.readinto(self._buffer[: self._left])
+        self._left -= received
+        return self._buffer[:received]
+
+    def _next_chunk(self) -> bytes | memoryview:
+        """Return the next bytes just as gunicorn's parser has them from the socket, not waiting for a piece to be full."""
+        if not isinstance(self._reader, ChunkedReader):
+            return self._buffer[: self._body.readinto(self._buffer)]
+        self._body.prepare()
+        with _translated():
+            for data in self._reader.parser or ():
+                if data:
+                    return bytes(data)
+        self._reader.parser = None
+        return b""
 
 
 def streaming(view: View) -> View:
@@ -178,3 +219,22 @@ def request_body() -> RequestBody:
     """
     connections.lift(request.environ.get("gunicorn.socket"))
     return RequestBody(request.environ["wsgi.input"], is_chunked=is_chunked(), before=runtime().let_go)
+
+
+def arriving_length() -> int | None:
+    """Return the size of the body, in bytes: nought where none is announced (RFC 9112, 6.3); None for a chunked body.
+
+    Raises:
+        BadRequest: what was announced is no number.
+    """
+    return body_length() if is_chunked() or "Content-Length" in request.headers else 0
+
+
+def arriving_body() -> ArrivingBody:
+    """Return the current request's body as it arrives; see `request_body`.
+
+    Raises:
+        BadRequest
+    """
+    length = arriving_length()
+    return ArrivingBody(request_body(), length, getattr(request.environ["wsgi.input"], "reader", None))

@@ -85,5 +85,12 @@ class Connections:
                 connection.shutdown(socket.SHUT_RD)
 
 
+def stop_receiving(connection: socket.socket | None) -> None:
+    """Have a body end here: its reader gets what has arrived, and then the end of the stream."""
+    if connection is not None:
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RD)
+
+
 connections = Connections()
 """The connections of this process."""

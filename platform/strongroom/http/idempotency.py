@@ -24,7 +24,7 @@ from tenants.models import Tenant
 
 MAX_KEY = 255
 MAX_KEPT_BYTES = 256 * 1024
-KEPT_HEADERS = ("Content-Type", "ETag", "Location")
+KEPT_HEADERS = ("Content-Type", "ETag", "Location", "Upload-Offset", "Upload-Expires", "Strongroom-File-Id")
 MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 LIFETIME = timedelta(days=1)
 STALE = timedelta(minutes=10)

@@ -28,14 +28,13 @@ class Digests:
 
 
 class BlockDigests:
-    """The digests of blocks, fed with pieces of any size; keeps one block's state, whatever the size of the file."""
+    """The BLAKE3 of each 4 MiB block of what streams by; keeps one block's state, whatever the size of the file."""
 
-    def __init__(self) -> None:
-        self._block = blake3()
-        self._blocks = bytearray()
-        self._in_block = 0
+    def __init__(self, open_block: bytes = b"") -> None:
+        self._block, self._in_block = blake3(open_block), len(open_block)
+        self._ended = bytearray()
 
-    def update(self, data: bytes | memoryview) -> None:
+    def update(self, data: bytes | bytearray | memoryview) -> None:
         """Take the next bytes."""
         view = memoryview(data)
         while view:
@@ -46,14 +45,20 @@ class BlockDigests:
             if self._in_block == BLOCK_BYTES:
                 self._end_block()
 
+    def take(self) -> bytes:
+        """Return, once, the digests (32 bytes each) of the blocks that have ended."""
+        ended = bytes(self._ended)
+        self._ended.clear()
+        return ended
+
     def finish(self) -> bytes:
-        """Return the 32-byte digests of all blocks, in order; the last block is what was left."""
+        """End the open block too, and return what `take` returns."""
         if self._in_block:
             self._end_block()
-        return bytes(self._blocks)
+        return self.take()
 
     def _end_block(self) -> None:
-        self._blocks += self._block.digest()
+        self._ended += self._block.digest()
         self._block, self._in_block = blake3(), 0
 
 

@@ -98,9 +98,9 @@ def content_type_of(upload: Upload, detected: str) -> str:
 class Room:
     """Keeps an upload alive while bytes come, and the room for them reserved before they are written."""
 
-    def __init__(self, runtime: Runtime, tenant: Tenant, upload: Upload) -> None:
+    def __init__(self, runtime: Runtime, tenant: Tenant, upload: Upload, reserved_bytes: int | None = None) -> None:
         self._runtime, self._tenant, self._upload = runtime, tenant, upload
-        self._reserved = upload.size_bytes or 0
+        self._reserved = upload.size_bytes or 0 if reserved_bytes is None else reserved_bytes
         self._prolonged = time.monotonic()
 
     def need(self, size_bytes: int) -> None:

@@ -11,6 +11,9 @@ from uuid import UUID
 
 from strongroom.buckets.models import Bucket
 
+PARTIAL = "partial"
+"""`Upload.concat` of one that is to become a piece of a file, and no file of its own."""
+
 
 class Kind(StrEnum):
     """Through which door an upload comes. `stream`: one request carries it whole."""
@@ -52,7 +55,8 @@ class UploadRequest:
     """What a client says of a file before its bytes come. `size_bytes` None: it does not know yet.
 
     `digests`: what the bytes must have, by hash name (RFC 9530, RFC 1864). `claims`: what is to be verified by the worker
-    that reads the bytes: `sha256` (hex) and `block_hashes` (hex).
+    that reads the bytes: `sha256` (hex) and `block_hashes` (hex). `remembered`: what the door through which it came wants to
+    find again with the upload.
     """
 
     bucket: str
@@ -64,6 +68,7 @@ class UploadRequest:
     digests: Mapping[str, bytes] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
     claims: Mapping[str, Any] = field(default_factory=dict)
+    remembered: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

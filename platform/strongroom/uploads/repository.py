@@ -64,7 +64,7 @@ def request_to_json(request: UploadRequest) -> dict[str, Any]:
     """Return what has to be remembered of a request until its upload completes."""
     tags = {name: sorted(value) for name in ("if_match", "if_none_match") if (value := getattr(request, name)) is not None}
     digests = {name: value.hex() for name, value in request.digests.items()}
-    rest = {"digests": digests, "metadata": dict(request.metadata), "claims": dict(request.claims)}
+    rest = {"digests": digests, **{name: dict(getattr(request, name)) for name in ("metadata", "claims", "remembered")}}
     return {**tags, **{name: value for name, value in rest.items() if value}}
 
 
@@ -72,7 +72,7 @@ def request_from_json(stored: Mapping[str, Any], bucket: str, path: str, size_by
     """Return the request that `request_to_json` wrote down."""
     tags: dict[str, Any] = {name: frozenset(stored[name]) for name in ("if_match", "if_none_match") if name in stored}
     digests = {name: bytes.fromhex(value) for name, value in stored.get("digests", {}).items()}
-    rest = {name: stored.get(name, {}) for name in ("metadata", "claims")}
+    rest = {name: stored.get(name, {}) for name in ("metadata", "claims", "remembered")}
     return UploadRequest(bucket, path, size_bytes, content_type, **tags, digests=digests, **rest)
 
 

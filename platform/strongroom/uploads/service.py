@@ -31,7 +31,7 @@ from strongroom.scanning.types import resolve_type
 from strongroom.uploads import completion, repository
 from strongroom.uploads.fingerprint import DIGEST_BYTES
 from strongroom.uploads.ingest import LEASE_S, Ingest, pump
-from strongroom.uploads.models import Body, Kind, Received, Reservation, State, Upload, UploadRequest
+from strongroom.uploads.models import PARTIAL, Body, Kind, Received, Reservation, State, Upload, UploadRequest
 from strongroom.uploads.rules import check_conditions, check_declared, check_size, claimed_type
 from strongroom.usage.recorder import Caller
 from tenants.models import Tenant
@@ -46,6 +46,8 @@ SWEEP_AGAIN_S = 30
 OPEN_PER_PARALLEL = 20
 KEEP_ENDED_S = 86400
 UNRECORDED_BYTES = 64 * 1024
+Within = Callable[[Connection], None]
+"""Something to be done in a transaction that somebody else opens."""
 
 
 def receive(runtime: Runtime, tenant: Tenant, principal: Principal, caller: Caller, request: UploadRequest, body: Body) -> File:
@@ -83,24 +85,27 @@ def _take_in(runtime: Runtime, tenant: Tenant, upload: Upload, body: Body) -> Re
         raise
 
 
-def complete_patiently(runtime: Runtime, tenant: Tenant, principal: Principal, caller: Caller, upload: Upload, received: Received) -> File:
+def complete_patiently(
+    runtime: Runtime, tenant: Tenant, principal: Principal, caller: Caller, upload: Upload, received: Received, first: Within | None = None
+) -> File:  # fmt: skip
     """Complete, and try again while the database is busy: the bytes are durable, it would be a pity to throw them away."""
     for pause_s in COMPLETE_PAUSES_S:
         try:
-            return complete(runtime, tenant, principal, caller, upload, received)
+            return complete(runtime, tenant, principal, caller, upload, received, first)
         except (DatabaseUnavailable, TenantBusy):
             time.sleep(pause_s)
-    return complete(runtime, tenant, principal, caller, upload, received)
+    return complete(runtime, tenant, principal, caller, upload, received, first)
 
 
 def begin(
     runtime: Runtime, tenant: Tenant, principal: Principal, request: UploadRequest, *, kind: Kind = Kind.STREAM, lifetime_s: int = LEASE_S,
-    is_here: bool = False, and_then: Callable[[Connection, UUID], None] | None = None, **values: Any,
+    is_here: bool = False, reserve_bytes: int | None = None, and_then: Callable[[Connection, UUID], None] | None = None, **values: Any,
 ) -> Upload:  # fmt: skip
     """Refuse what is known to be wrong before a byte of the body is read, and reserve room.
 
-    `is_here`: all its bytes are, so that it needs no row of its own. `values`: further columns of one that takes several requests.
-    `and_then`: called with the upload's id in the transaction that adds its row.
+    `is_here`: all its bytes are, so that it needs no row of its own. `reserve_bytes`: where that is not its size. `values`:
+    further columns of one that takes several requests. `and_then`: called with the upload's id in the transaction that
+    adds its row.
 
     Raises:
         NotFound, InvalidPath, PreconditionFailed, FileTooLarge, QuotaExceeded, TooManyUploads, TypeNotAllowed
@@ -109,10 +114,11 @@ def begin(
     declared = resolve_type(claimed_type(request.content_type), path)
     named: dict[str, Any] = {"id": new_id(), "kind": kind, "path": path, "version_id": new_id(), "provider_id": tenant.provider_id}
     with runtime.tenant(tenant) as connection:
-        bucket, current = _look(connection, tenant, request, path, declared)
+        room_bytes = (request.size_bytes or 0) if reserve_bytes is None else reserve_bytes
+        bucket, current = _look(connection, tenant, request, path, declared, room_bytes)
         if is_here:
             return _unrecorded(principal, request, named, bucket, declared)
-        room = Reservation(request.size_bytes or 0, 0 if current else 1)
+        room = Reservation(room_bytes, 0 if current or values.get("concat") == PARTIAL else 1)
         remembered = {} if kind == Kind.STREAM else repository.request_to_json(request)
         expires_at = repository.insert_upload(
             connection, lifetime_s=lifetime_s, **named, bucket_id=bucket.id, size_bytes=request.size_bytes, reserved_bytes=room.size_bytes,
@@ -130,7 +136,9 @@ def begin(
     )  # fmt: skip
 
 
-def _look(connection: Connection, tenant: Tenant, request: UploadRequest, path: str, declared: str) -> tuple[Bucket, File | None]:
+def _look(
+    connection: Connection, tenant: Tenant, request: UploadRequest, path: str, declared: str, room_bytes: int
+) -> tuple[Bucket, File | None]:  # fmt: skip
     """Refuse what can be refused before anything is reserved; return the bucket and the file that is at the path now."""
     bucket = buckets.get_bucket(connection, request.bucket)
     check_size(tenant, bucket, request.size_bytes or 0)
@@ -138,7 +146,7 @@ def _look(connection: Connection, tenant: Tenant, request: UploadRequest, path: 
     current = files.find_by_path(connection, bucket.id, path)
     check_conditions(request, current)
     totals = buckets.totals(connection)
-    if totals.used_bytes + totals.reserved_bytes + (request.size_bytes or 0) > tenant.limits.quota_bytes:
+    if totals.used_bytes + totals.reserved_bytes + room_bytes > tenant.limits.quota_bytes:
         raise QuotaExceeded  # the totals are held to it when they are changed; this one is told before a body comes
     _check_parallel(connection, tenant)
     return bucket, current
@@ -164,8 +172,12 @@ def _check_parallel(connection: Connection, tenant: Tenant) -> None:
         raise TooManyUploads(f"This tenant may have {most * OPEN_PER_PARALLEL} unfinished uploads.", retry_after_s=60)
 
 
-def complete(runtime: Runtime, tenant: Tenant, principal: Principal, caller: Caller, upload: Upload, received: Received) -> File:
+def complete(
+    runtime: Runtime, tenant: Tenant, principal: Principal, caller: Caller, upload: Upload, received: Received, first: Within | None = None
+) -> File:  # fmt: skip
     """Make durable bytes a version: version, pointer, counters, event, usage and job in one transaction. Idempotent.
+
+    `first` runs before all else in that transaction.
 
     Raises:
         PreconditionFailed: somebody else changed the file in the meantime.
@@ -174,6 +186,8 @@ def complete(runtime: Runtime, tenant: Tenant, principal: Principal, caller: Cal
     """
     try:
         with runtime.tenant(tenant) as connection:
+            if first is not None:
+                first(connection)
             reserved = _end(connection, upload, State.COMPLETE)
             if reserved is None:
                 return _completed_before(connection, upload)

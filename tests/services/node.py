@@ -1,0 +1,22 @@
+"""JavaScript clients from npm, which `install.sh` brings; each as the one file that a browser loads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+MODULES = Path(__file__).parents[1] / ".node" / "node_modules"
+FILES = {"tus.js": "tus-js-client/dist/tus.min.js", "uppy.js": "uppy/dist/uppy.min.js"}
+
+
+def script(name: str) -> str:
+    """The text of a client's file; skips the test where it is not installed, and fails it with CI=true."""
+    path = MODULES / FILES[name]
+    if not path.is_file():
+        missing = f"{path} is missing: run tests/services/install.sh"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return path.read_text()
