@@ -235,6 +235,7 @@ def _append(
             appender.settle()
             return Outcome(held.upload, appender.offset_bytes)
         appender.seal()
+        appender.close()  # a provider that writes in place makes no object of bytes that somebody still holds
         return _complete(runtime, tenant, principal, caller, held.upload, appender.blake3)
     finally:
         appender.close()
