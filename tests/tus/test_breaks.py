@@ -104,6 +104,7 @@ def test_a_request_with_a_checksum_counts_whole_or_not_at_all(talk: Talk) -> Non
 def test_checkpoints_on_the_way(world: World, tenant: Tenant, talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a process that is killed in the middle leaves: the last checkpoint."""
     monkeypatch.setattr(appending, "CHECKPOINT_BYTES", MIB)
+    monkeypatch.setattr(appending, "CHECKPOINTS_APART_S", 0.0)
     url = talk.begin(len(DATA))
     wire = talk.open(url, 0, len(DATA)).send(DATA[: 9 * MIB])
     (row,) = world.rows(tenant, "uploads")
@@ -134,6 +135,7 @@ def fail_for(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, error: Exce
 
 def test_a_database_that_is_away_for_a_moment_ends_nothing(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(appending, "CHECKPOINT_BYTES", MIB)
+    monkeypatch.setattr(appending, "CHECKPOINTS_APART_S", 0.0)
     monkeypatch.setattr(appending, "PAUSES_S", (0.0, 0.0, 0.0))
     count = fail_for(monkeypatch, progress, "checkpoint", DatabaseUnavailable(), 4)
     talk.send(talk.begin(len(DATA)), 0, DATA)

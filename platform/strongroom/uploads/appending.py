@@ -24,6 +24,7 @@ from tenants.models import Tenant
 
 CHECKPOINT_BYTES = 64 * 1024 * 1024
 CHECKPOINT_S = 5.0
+CHECKPOINTS_APART_S = 1.0  # a fast client would otherwise wait for the disk many times a second
 PAUSES_S = (0.2, 1.0, 3.0)
 
 
@@ -114,8 +115,9 @@ class Appender:
 
     def _note_now_and_then(self) -> None:
         """A database that is away for a moment does not end a request: the next checkpoint tells all of it."""
-        is_due = self.offset_bytes - self._noted_bytes >= CHECKPOINT_BYTES or time.monotonic() - self._noted_at >= CHECKPOINT_S
-        if self._is_quiet or not is_due:
+        passed_s = time.monotonic() - self._noted_at
+        is_much = self.offset_bytes - self._noted_bytes >= CHECKPOINT_BYTES and passed_s >= CHECKPOINTS_APART_S
+        if self._is_quiet or not (is_much or passed_s >= CHECKPOINT_S):
             return
         self._noted_bytes, self._noted_at = self.offset_bytes, time.monotonic()
         self._add(self._target.progress())
