@@ -27,6 +27,7 @@ from tests.services import postgres, shared
 from tests.services.postgres import Cluster
 
 CLUSTER = "SR_TEST_CLUSTER"
+NAMED_BYTES = 16
 SERVERS = pytest.StashKey[ExitStack]()
 
 
@@ -39,6 +40,11 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("strongroom")
     if getattr(config.option, "numprocesses", None) and not hasattr(config, "workerinput"):
         os.environ[CLUSTER] = config.stash[SERVERS].enter_context(postgres.start()).to_json()
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name made-up files by their place: what is in them (a ZIP's time, say) may differ from process to process."""
+    return argname if isinstance(val, bytes) and len(val) > NAMED_BYTES else None
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
