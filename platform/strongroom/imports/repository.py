@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, select, tuple_, update
 
 from strongroom.buckets import repository as buckets
 from strongroom.errors import NotFound
@@ -19,8 +19,9 @@ from strongroom.uploads.tables import uploads
 def before_me(connection: Connection, job: Job) -> tuple[int, int]:
     """Return how many jobs of the same kind run that come before this one: of its tenant, and of all. In a cell's transaction."""
     is_own = jobs.c.tenant_id == job.tenant_id
+    is_before = tuple_(jobs.c.created_at, jobs.c.id) < tuple_(job.created_at, job.id)
     query = select(func.count().filter(is_own), func.count()).where(
-        jobs.c.kind == job.kind, jobs.c.state == "running", jobs.c.lease_until > func.now(), jobs.c.id < job.id
+        jobs.c.kind == job.kind, jobs.c.state == "running", jobs.c.lease_until > func.now(), is_before
     )
     row = connection.execute(query).one()
     return row[0], row[1]
