@@ -237,3 +237,14 @@ def test_used_links_are_forgotten_in_time(world: World, client: Client, stranger
     )
     assert links.forget_used(world.runtime, tenant) == 1
     assert len(world.rows(tenant, "used_links")) == 1
+
+
+def test_a_link_gives_no_stranger_what_was_not_checked(world: World, client: Client, tenant: Tenant) -> None:
+    """Its maker, who has sent the file, may have it back before the verdict; whoever holds the link may not."""
+    file = world.upload(client, "new.txt")
+    assert client.get(f"/api/v1/files/{file['id']}/content").status_code == 200
+    made = ok(client.post(f"/api/v1/files/{file['id']}/presign", json={}))
+    stranger = world.client(tenant)
+    problem(stranger.get(urlsplit(made["url"]).path), 409, "file_pending")
+    world.run_jobs()
+    assert stranger.get(urlsplit(made["url"]).path).status_code == 200

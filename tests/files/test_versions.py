@@ -129,3 +129,18 @@ def test_wrong_changes(client: Client, history: list[Any], body: Any) -> None:
     response = client.patch(f"/api/v1/files/{history[0]['id']}", json=body)
     assert response.status_code in {400, 422}
     assert ok(client.get(f"/api/v1/files/{history[0]['id']}"))["path"] == "a.txt"
+
+
+def test_a_restored_version_is_a_change(world: World, client: Client, tenant: Tenant) -> None:
+    """By date alone a client would keep the bytes of the version that was replaced."""
+    file = world.upload(client, "a.txt", b"first")
+    world.upload(client, "a.txt", b"second")
+    world.run_jobs()
+    world.tenant_sql(tenant, "UPDATE {t}.versions SET created_at = created_at - interval '1 hour'")
+    world.tenant_sql(tenant, "UPDATE {t}.files SET updated_at = updated_at - interval '1 hour'")
+    before = client.get("/api/v1/objects/media/a.txt")
+    assert before.data == b"second"
+    since = {"If-Modified-Since": before.headers["Last-Modified"]}
+    assert client.get("/api/v1/objects/media/a.txt", headers=since).status_code == 304
+    ok(client.post(f"/api/v1/files/{file['id']}/versions/{file['version_id']}/restore"))
+    assert client.get("/api/v1/objects/media/a.txt", headers=since).data == b"first"

@@ -6,11 +6,15 @@ import base64
 import hashlib
 import io
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from blake3 import blake3
 from strongroom.access import Scope
+from strongroom.errors import TooManyUploads
+from strongroom.uploads import service as uploads
+from strongroom.uploads.models import UploadRequest
 
 from tenants.models import Tenant
 from tests.factories import PNG, Account, Client, World, object_url, ok, problem, put_object
@@ -422,3 +426,40 @@ def test_api_keys_upload_as_their_user(world: World, owner: Account) -> None:
     assert file["created_by"] == str(owner.id)
     (event,) = world.rows(owner.tenant, "events", "kind = 'file.created'")
     assert event["actor"] == {"user_id": str(owner.id), "api_key_id": str(key.id)}
+
+
+# Requests that would store something else than their sender means
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Range": "bytes 0-4/10"},
+        {"Transfer-Encoding": "gzip, chunked"},
+        {"Transfer-Encoding": "gzip"},
+        {"Content-Digest": "sha-256=nonsense"},
+        {"Content-Digest": "garbage"},
+    ],
+    ids=str,
+)
+def test_headers_that_mean_another_body(world: World, client: Client, tenant: Tenant, headers: dict[str, str]) -> None:
+    problem(client.put(object_url("media", "a.bin"), data=b"bytes", headers=headers), 400, "bad_request")
+    assert world.stored(tenant) == []
+    assert set(world.totals(tenant).values()) == {0}
+
+
+def test_parallel_uploads_are_exact(world: World) -> None:
+    account = world.create_user(world.create_tenant(parallel_uploads=3))
+    world.create_bucket(account.tenant)
+
+    def begin(number: int) -> str:
+        request = UploadRequest("media", f"{number}.bin", 100)
+        try:
+            uploads.begin(world.runtime, account.tenant, account.principal, request)
+        except TooManyUploads:
+            return "refused"
+        return "begun"
+
+    answers = all_at_once([partial(begin, number) for number in range(8)])
+    assert answers.count("begun") == 3
+    assert world.totals(account.tenant)["reserved_bytes"] == 300

@@ -67,7 +67,7 @@ def send_file(grant: Grant, manner: Manner | None = None) -> Response:
     file = grant.file
     coding = _coding(file)
     headers = download_headers(grant, coding=coding, inline=manner.inline, once=manner.spend is not None)
-    state: Any = {"etag": file.etag, "modified": file.version_created_at}
+    state: Any = {"etag": file.etag, "modified": grant.modified_at}
     check_preconditions(request, **state)
     if not_modified(request, **state):
         headers["ETag"] = f'"{tag_held(request, file.etag, coding)}"'

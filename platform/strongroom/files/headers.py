@@ -24,7 +24,7 @@ def download_headers(grant: Grant, *, coding: str, inline: bool, once: bool) -> 
         "Content-Type": media_type(file.content_type),
         "Content-Disposition": disposition(file.name, inline=inline and file.content_type in SAFE_INLINE),
         "ETag": f'"{coded_tag(file.etag, coding)}"',
-        "Last-Modified": file.version_created_at.strftime("%a, %d %b %Y %H:%M:%S GMT"),
+        "Last-Modified": grant.modified_at.strftime("%a, %d %b %Y %H:%M:%S GMT"),
         "Accept-Ranges": "bytes",
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox; default-src 'none'",

@@ -22,6 +22,7 @@ from strongroom.errors import LinkExpired, LinkUsed, NotFound, TokenExpired, Tok
 from strongroom.files import repository
 from strongroom.files.grants import grant_in
 from strongroom.files.models import Grant
+from strongroom.files.service import check_checked
 from strongroom.runtime import Runtime
 from strongroom.security.tokens import sign, verify
 from tenants.models import Tenant
@@ -101,7 +102,9 @@ def grant_by_link(runtime: Runtime, tenant: Tenant, link: Link) -> Grant:
             raise LinkExpired
         if link.id is not None and _is_used(connection, link.id):
             raise LinkUsed
-        return grant_in(connection, maker, link.file_id, link.version_id)
+        grant = grant_in(connection, maker, link.file_id, link.version_id)
+    check_checked(grant.file, serve_unscanned=grant.bucket.serve_unscanned)  # its maker may have it early, strangers may not
+    return grant
 
 
 def spend(runtime: Runtime, tenant: Tenant, link: Link) -> None:

@@ -103,6 +103,11 @@ class Grant:
     visitor: Visitor
     is_current: bool
 
+    @property
+    def modified_at(self) -> datetime:
+        """When the bytes at this address became what they are: also by a restored version, or by a move."""
+        return max(self.file.version_created_at, self.file.updated_at) if self.is_current else self.file.version_created_at
+
 
 @dataclass(frozen=True)
 class Listing:

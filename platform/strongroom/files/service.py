@@ -254,16 +254,26 @@ def check_downloadable(file: File, principal: Principal, *, serve_unscanned: boo
     """See that the checks allow a download. Before the verdict only the uploader itself may have its bytes back.
 
     Raises:
+        FilePending, FileQuarantined, FileUnscanned: see `check_checked`.
+    """
+    own = file.uploaded_by == principal.user_id and principal.role.includes(Role.MEMBER)
+    if not own or file.status in {Status.QUARANTINED, Status.REJECTED}:
+        check_checked(file, serve_unscanned=serve_unscanned)
+
+
+def check_checked(file: File, *, serve_unscanned: bool) -> None:
+    """See that the checks allow a download by anybody who may read the bucket.
+
+    Raises:
         FilePending: not checked yet.
         FileQuarantined: it did not pass.
         FileUnscanned: it could not be checked whole, and the bucket does not give out such files.
     """
     if file.status in {Status.QUARANTINED, Status.REJECTED}:
         raise FileQuarantined(f"The file did not pass its check: {file.scan.reason or file.scan.verdict}.")
-    own = file.uploaded_by == principal.user_id and principal.role.includes(Role.MEMBER)
-    if file.status == Status.PENDING and not own:
+    if file.status == Status.PENDING:
         raise FilePending(retry_after_s=PENDING_RETRY_S)
-    if file.scan.verdict == Verdict.UNSCANNED and not serve_unscanned and not own:
+    if file.scan.verdict == Verdict.UNSCANNED and not serve_unscanned:
         raise FileUnscanned(f"The file could not be checked whole: {file.scan.reason}.")
 
 

@@ -191,8 +191,15 @@ def _is_unread(stream: Any) -> bool:
 
 
 def is_chunked() -> bool:
-    """Tell whether the body comes in chunks, so that nobody knows its size yet."""
-    return "chunked" in request.headers.get("Transfer-Encoding", "").lower()
+    """Tell whether the body comes in chunks, so that nobody knows its size yet.
+
+    Raises:
+        BadRequest: it is coded in another way, too.
+    """
+    coding = request.headers.get("Transfer-Encoding", "").strip().lower()
+    if coding not in {"", "chunked"}:
+        raise BadRequest("Send no other Transfer-Encoding than chunked.")
+    return coding == "chunked"
 
 
 def body_length() -> int | None:

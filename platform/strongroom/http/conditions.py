@@ -60,6 +60,9 @@ def digests(request: Request) -> dict[str, bytes]:
     Raises:
         BadRequest: a digest is not base64.
     """
+    header = request.headers.get("Content-Digest", "").strip()
+    if header and not DIGEST_PATTERN.search(header):
+        raise BadRequest("Content-Digest is none of RFC 9530; write for example sha-256=:base64:.")
     pairs = [(name, value) for name, value in DIGEST_PATTERN.findall(request.headers.get("Content-Digest", "")) if name in DIGEST_NAMES]
     if md5 := request.headers.get("Content-MD5"):
         pairs.append(("md5", md5))

@@ -23,6 +23,7 @@ from strongroom.runtime import Runtime
 from tenants.models import Tenant
 
 MAX_KEY = 255
+TELLING = ("content-", "upload-", "if-")
 MAX_KEPT_BYTES = 256 * 1024
 KEPT_HEADERS = ("Content-Type", "ETag", "Location", "Upload-Offset", "Upload-Expires", "Strongroom-File-Id")
 MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -114,9 +115,13 @@ def _actor(principal: Principal) -> str:
 
 
 def _request_hash() -> bytes:
-    """Hash what makes a request the same: method, address and the JSON body; of a streamed body only its length and digest."""
-    digest = hashlib.sha256(f"{request.method}\n{request.full_path}\n{request.content_length}\n".encode())
-    digest.update(request.headers.get("Content-Digest", "").encode())
+    """Hash what makes a request the same: method, address, what the headers say of the content, and the JSON body.
+
+    A streamed body is not read for it: give its `Content-Digest` to have two of one length told apart.
+    """
+    digest = hashlib.sha256(f"{request.method}\n{request.full_path}\n".encode())
+    told = sorted((name.lower(), value) for name, value in request.headers.items() if name.lower().startswith(TELLING))
+    digest.update(repr(told).encode())
     if request.is_json and not streams_body(current_app.view_functions[str(request.endpoint)]):
         digest.update(request.get_data(cache=True))
     return digest.digest()

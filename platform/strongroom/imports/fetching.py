@@ -7,11 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import select
 from werkzeug.http import parse_options_header
 
-from strongroom.access import Principal, Role
-from strongroom.auth.tables import api_keys
+from strongroom.access import Permission, Principal, Realm, Role, Scope
+from strongroom.auth.service import principal_of_maker
 from strongroom.buckets import repository as buckets
 from strongroom.db.ids import new_id
 from strongroom.errors import (
@@ -19,7 +18,6 @@ from strongroom.errors import (
     DatabaseUnavailable,
     DomainError,
     Forbidden,
-    NotFound,
     QuotaExceeded,
     SourceRefused,
     SourceUnavailable,
@@ -40,12 +38,12 @@ from strongroom.uploads.models import Received, Upload
 from strongroom.uploads.rules import check_declared, check_size, claimed_type
 from strongroom.uploads.service import abandon, complete_patiently
 from strongroom.usage.recorder import Caller
-from strongroom.users.repository import get_user
 from tenants.models import Tenant
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+WRITE = Permission(Realm.TENANT, Role.MEMBER, Scope.FILES_WRITE)
 TRIES = 6  # with the queue's pauses about six minutes
 TEMPORARY = (SourceUnavailable, StorageUnavailable, DatabaseUnavailable, TenantBusy)
 BUSY = frozenset({408, 425, 429, *range(500, 600)})
@@ -109,6 +107,7 @@ def _import(runtime: Runtime, tenant: Tenant, upload: Upload, source: Source) ->
         _check_status(answer.status)
         upload = _settle(runtime, tenant, upload, source, answer)
         received = _store(runtime, tenant, upload, answer)
+    principal = _principal(runtime, tenant, upload)  # it may have taken hours
     complete_patiently(runtime, tenant, principal, Caller(), upload, received)
 
 
@@ -119,15 +118,10 @@ def _principal(runtime: Runtime, tenant: Tenant, upload: Upload) -> Principal:
         Forbidden
     """
     with runtime.tenant(tenant) as connection:
-        try:
-            user = get_user(connection, upload.created_by or UUID(int=0))
-        except NotFound:
-            raise Forbidden("The user who asked for it is gone.") from None
-        revoked = select(api_keys.c.revoked_at).where(api_keys.c.id == upload.api_key_id)
-        ended = upload.api_key_id is not None and connection.execute(revoked).scalar() is not None
-    if user.status != "active" or not user.role.includes(Role.MEMBER) or ended:
+        found = principal_of_maker(connection, upload.created_by or UUID(int=0), upload.api_key_id)
+    if found is None or not found.may(WRITE):
         raise Forbidden("The user or the API key that asked for it may not store files any more.")
-    return Principal(user.id, user.email, user.name, user.role, api_key_id=upload.api_key_id)
+    return found
 
 
 def _check_status(status: int) -> None:

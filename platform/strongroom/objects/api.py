@@ -8,7 +8,7 @@ from flask import Response, request
 from marshmallow import Schema, fields
 
 from strongroom.access import Role, Scope
-from strongroom.errors import DomainError
+from strongroom.errors import BadRequest, DomainError
 from strongroom.files import grants, service
 from strongroom.files.download import Manner, send_file
 from strongroom.files.models import File
@@ -93,6 +93,8 @@ def _let_pages_ask(response: Response) -> Response:
 def put_object(bucket: str, path: str) -> tuple[Any, dict[str, str]]:  # noqa: ARG001 - the path is taken from the raw bytes
     """Store a file from the request's body, in one stream of fixed memory."""
     headers = request.headers
+    if "Content-Range" in headers:
+        raise BadRequest("A part of a file cannot be put; use tus or a direct upload for parts (RFC 9110, 14.5).")
     upload = UploadRequest(
         bucket=bucket,
         path=_path(),

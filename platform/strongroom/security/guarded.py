@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import socket
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -30,6 +31,7 @@ class Deadline:
         self.is_over = False
         self._watched: list[socket.socket] = []
         self._lock = threading.Lock()
+        self._ends = time.monotonic() + total_s
         self._timer = threading.Timer(total_s, self._end)
         self._timer.daemon = True
 
@@ -43,6 +45,11 @@ class Deadline:
             for watched in self._watched:
                 watched.close()
             self._watched.clear()
+
+    @property
+    def left_s(self) -> float:
+        """How much time is left."""
+        return max(0.0, self._ends - time.monotonic())
 
     def watch(self, connected: socket.socket) -> None:
         """Cut this connection too. A duplicate is kept, since TLS takes the socket itself over."""
@@ -117,13 +124,25 @@ class _Guarded:
             raise ConnectTimeoutError(connection, "the host does not answer") from last
         raise NewConnectionError(connection, "the host cannot be reached") from last
 
+    def _patience_s(self, timeout_s: Any) -> Any:
+        """How long one address is waited for: as long as any, but not beyond the end of all.
+
+        Raises:
+            TimeoutError
+        """
+        if self.deadline is None:
+            return timeout_s
+        if self.deadline.left_s <= 0:
+            raise TimeoutError
+        return min(timeout_s, self.deadline.left_s) if isinstance(timeout_s, int | float) else self.deadline.left_s
+
     def _connect(self, family: int, place: Any) -> socket.socket:
         connection: Any = self
         made = socket.socket(family, socket.SOCK_STREAM)
         try:
             for option in connection.socket_options or ():
                 made.setsockopt(*option)
-            made.settimeout(connection.timeout)
+            made.settimeout(self._patience_s(connection.timeout))
             made.connect(place)
             if self.deadline is not None:
                 self.deadline.watch(made)

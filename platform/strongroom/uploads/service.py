@@ -117,6 +117,7 @@ def begin(
         room_bytes = (request.size_bytes or 0) if reserve_bytes is None else reserve_bytes
         bucket, current = _look(connection, tenant, request, path, declared, room_bytes)
         if is_here:
+            _check_parallel(connection, tenant, own=0)
             return _unrecorded(principal, request, named, bucket, declared)
         room = Reservation(room_bytes, 0 if current or values.get("concat") == PARTIAL else 1)
         remembered = {} if kind == Kind.STREAM else repository.request_to_json(request)
@@ -130,6 +131,7 @@ def begin(
             and_then(connection, named["id"])
         if not buckets.reserve(connection, tenant.limits, **asdict(room)):
             raise QuotaExceeded
+        _check_parallel(connection, tenant, own=1)  # whoever holds the totals is alone, so this count is exact
     return Upload(
         **named, state=State.OPEN, bucket=bucket, size_bytes=request.size_bytes, declared_type=declared, request=request,
         created_by=principal.user_id, api_key_id=principal.api_key_id, expires_at=expires_at, **values,
@@ -148,7 +150,6 @@ def _look(
     totals = buckets.totals(connection)
     if totals.used_bytes + totals.reserved_bytes + room_bytes > tenant.limits.quota_bytes:
         raise QuotaExceeded  # the totals are held to it when they are changed; this one is told before a body comes
-    _check_parallel(connection, tenant)
     return bucket, current
 
 
@@ -163,12 +164,12 @@ def _unrecorded(principal: Principal, request: UploadRequest, named: dict[str, A
     )  # fmt: skip
 
 
-def _check_parallel(connection: Connection, tenant: Tenant) -> None:
+def _check_parallel(connection: Connection, tenant: Tenant, *, own: int) -> None:
     moving, still_open = repository.count_open(connection)
     most = tenant.limits.parallel_uploads
-    if moving >= most:
+    if moving >= most + own:
         raise TooManyUploads(f"This tenant may have {most} uploads at the same time.", retry_after_s=5)
-    if still_open >= most * OPEN_PER_PARALLEL:
+    if still_open >= most * OPEN_PER_PARALLEL + own:
         raise TooManyUploads(f"This tenant may have {most * OPEN_PER_PARALLEL} unfinished uploads.", retry_after_s=60)
 
 
