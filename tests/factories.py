@@ -92,6 +92,7 @@ def make_settings(database: Database, **changes: Any) -> Settings:
         "migration_database_url": database.owner_url,
         "master_key": token_bytes("the master key of the tests").decode(),
         "broker_url": "memory://",
+        "access_token_lifetime_s": 7200,
         "allow_tenant_header": True,
         "usage_delay_s": 0.0,
         "clamd_address": "off",

@@ -27,6 +27,7 @@ from tenants.provider_secrets import open_secrets
 from tenants.registry import Registry
 
 PROVIDER_LIFETIME_S = 30.0
+CONNECTION_SHARES = 4
 
 
 class Runtime:
@@ -43,6 +44,7 @@ class Runtime:
         self._providers: dict[UUID, tuple[float, Provider]] = {}
         self._shares: WeakValueDictionary[UUID, threading.Semaphore] = WeakValueDictionary()
         self._lock = threading.Lock()
+        self._loading = threading.Lock()
         self._kept = threading.local()
 
     @contextmanager
@@ -109,7 +111,7 @@ class Runtime:
 
     @contextmanager
     def _connection_share(self, tenant: Tenant) -> Iterator[None]:
-        """Let no tenant hold more than half of the connections: the others need theirs while its own queries take their time.
+        """Let no tenant hold more than its share of the connections: others need theirs while its own queries take their time.
 
         Raises:
             TenantBusy: all of its share was in use for as long as anybody waits for a connection.
@@ -117,7 +119,7 @@ class Runtime:
         with self._lock:
             share = self._shares.get(tenant.id)
             if share is None:
-                share = self._shares[tenant.id] = threading.Semaphore(max(1, self.settings.pool_size // 2))
+                share = self._shares[tenant.id] = threading.Semaphore(max(1, self.settings.pool_size // CONNECTION_SHARES))
         if not share.acquire(timeout=self.settings.pool_timeout_s):
             raise TenantBusy(retry_after_s=1)
         try:
@@ -140,13 +142,17 @@ class Runtime:
             return repository.provider_ids(connection, tenant.id)
 
     def _provider(self, provider_id: UUID) -> Provider:
-        with self._lock:
-            entry = self._providers.get(provider_id)
+        entry = self._providers.get(provider_id)
         if entry is not None and entry[0] > time.monotonic():
             return entry[1]
+        self.let_go()  # nobody waits for a second connection while it holds a first
+        with self._loading:
+            entry = self._providers.get(provider_id)
+            if entry is None or entry[0] <= time.monotonic():
+                entry = self._providers[provider_id] = (time.monotonic() + PROVIDER_LIFETIME_S, self._load_provider(provider_id))
+        return entry[1]
+
+    def _load_provider(self, provider_id: UUID) -> Provider:
         with self.databases.control() as connection:
             info = repository.get_provider(connection, provider_id=provider_id)
-        provider = make_provider(info.kind, info.config, open_secrets(self.keys, info))
-        with self._lock:
-            self._providers[provider_id] = (time.monotonic() + PROVIDER_LIFETIME_S, provider)
-        return provider
+        return make_provider(info.kind, info.config, open_secrets(self.keys, info))

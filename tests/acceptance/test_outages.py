@@ -161,14 +161,22 @@ def is_over(process: psutil.Process) -> bool:
         return True
 
 
+def command_of(process: psutil.Process) -> str:
+    """What a process runs; nothing when it has ended."""
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
+
+
 @contextlib.contextmanager
 def database_down(deployment: Deployment) -> Iterator[None]:
     """Have no connection answered: the postmaster stands still, and every session's process is ended."""
     postmaster = psutil.Process(deployment.pid("postgres"))
     postmaster.suspend()
-    wait_until(lambda: postmaster.status() == psutil.STATUS_STOPPED, 10, "the postmaster to stand still")
-    sessions = [each for each in postmaster.children() if "strongroom_app" in " ".join(each.cmdline())]
     try:
+        wait_until(lambda: postmaster.status() == psutil.STATUS_STOPPED, 10, "the postmaster to stand still")
+        sessions = [each for each in postmaster.children() if not is_over(each) and "strongroom_app" in command_of(each)]
         for session in sessions:
             with contextlib.suppress(psutil.NoSuchProcess):
                 session.terminate()

@@ -32,7 +32,7 @@ def door(world: World, tenant: Tenant) -> Client:
 def test_login_answers_a_pair_of_tokens(door: Client, owner: Account) -> None:
     tokens = ok(login(door, owner.email))
     assert set(tokens) == {"access_token", "refresh_token", "token_type", "expires_in_s"}
-    assert (tokens["token_type"], tokens["expires_in_s"]) == ("Bearer", 900)
+    assert (tokens["token_type"], tokens["expires_in_s"]) == ("Bearer", 7200)
     assert ok(door.as_(tokens["access_token"]).get(ACCOUNT))["id"] == str(owner.id)
 
 

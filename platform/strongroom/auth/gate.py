@@ -184,7 +184,8 @@ def _transaction(tenant: Tenant) -> Iterator[Connection]:
     It does not where a body is read first: a connection must not be held while one travels.
     """
     process = runtime()
-    if request.method not in BODILESS and not streams_body(current_app.view_functions[str(request.endpoint)]):
+    has_body = bool(request.content_length) or "Transfer-Encoding" in request.headers or request.method not in BODILESS
+    if has_body and not streams_body(current_app.view_functions[str(request.endpoint)]):
         with process.tenant(tenant) as connection:
             yield connection
         return

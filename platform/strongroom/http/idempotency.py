@@ -6,9 +6,11 @@ Kept per tenant and caller, so a key of one says nothing to another. An error is
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import timedelta
 from typing import Any
 
+from blake3 import blake3
 from flask import Flask, Response, current_app, g, request
 from sqlalchemy import Column, Integer, LargeBinary, Table, Text, delete, func, select, update
 from sqlalchemy.dialects.postgresql import JSONB
@@ -17,14 +19,15 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from strongroom.access import Principal
 from strongroom.db.tables import TIME, tenant_metadata
 from strongroom.errors import BadRequest, DomainError, IdempotencyConflict, IdempotencyInProgress
-from strongroom.http.body import streams_body
+from strongroom.http.body import body_length, request_body, streams_body
 from strongroom.http.context import current_tenant, runtime
 from strongroom.runtime import Runtime
 from tenants.models import Tenant
 
 MAX_KEY = 255
-TELLING = ("content-", "upload-", "if-")
+TELLING = ("content-length", "content-digest", "content-md5", "content-encoding", "transfer-encoding", "upload-", "if-", "x-http-method")
 MAX_KEPT_BYTES = 256 * 1024
+PIECE_BYTES = 256 * 1024
 KEPT_HEADERS = ("Content-Type", "ETag", "Location", "Upload-Offset", "Upload-Expires", "Strongroom-File-Id")
 MUTATING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 LIFETIME = timedelta(days=1)
@@ -66,6 +69,7 @@ def install_idempotency(app: Flask) -> None:
 
 def _claim(principal: Principal, key: str) -> Response | None:
     """Take the key for this request, or return the answer that it already has."""
+    runtime().let_go()  # the body is read now, which may take as long as its sender likes
     actor, wanted = _actor(principal), _request_hash()
     with runtime().tenant(current_tenant()) as connection:
         query = upsert(idempotency_keys).values(actor=actor, key=key, request_hash=wanted).on_conflict_do_nothing()
@@ -85,7 +89,33 @@ def _claim(principal: Principal, key: str) -> Response | None:
     if row.request_hash != wanted:
         raise IdempotencyConflict
     body = runtime().keys.open(row.body, _sealed_for(actor, key))
+    _check_same_bytes(body)
     return Response(body, status=row.status, headers={**row.headers, "Idempotency-Replayed": "true"})
+
+
+def _check_same_bytes(answer: bytes) -> None:
+    """Hold the bytes of a streamed body against those that the kept answer is about, where it tells their BLAKE3.
+
+    Nothing is acknowledged that is not kept.
+
+    Raises:
+        IdempotencyConflict: they are others.
+    """
+    if not streams_body(current_app.view_functions[str(request.endpoint)]):
+        return
+    kept = json.loads(answer or b"null")
+    if not isinstance(kept, dict) or not kept.get("blake3"):
+        return
+    body, digest, buffer = request_body(), blake3(), memoryview(bytearray(PIECE_BYTES))
+    left = body_length()
+    while left is None or left > 0:
+        count = body.readinto(buffer if left is None else buffer[:left])
+        if not count:
+            break
+        digest.update(buffer[:count])
+        left = None if left is None else left - count
+    if digest.hexdigest() != kept["blake3"]:
+        raise IdempotencyConflict
 
 
 def _store(claimed: tuple[str, str], response: Response) -> None:
@@ -117,11 +147,11 @@ def _actor(principal: Principal) -> str:
 def _request_hash() -> bytes:
     """Hash what makes a request the same: method, address, what the headers say of the content, and the JSON body.
 
-    A streamed body is not read for it: give its `Content-Digest` to have two of one length told apart.
+    A streamed body is not read for it; see `_check_same_bytes`.
     """
     digest = hashlib.sha256(f"{request.method}\n{request.full_path}\n".encode())
     told = sorted((name.lower(), value) for name, value in request.headers.items() if name.lower().startswith(TELLING))
-    digest.update(repr(told).encode())
+    digest.update(repr([request.mimetype, *told]).encode())
     if request.is_json and not streams_body(current_app.view_functions[str(request.endpoint)]):
         digest.update(request.get_data(cache=True))
     return digest.digest()

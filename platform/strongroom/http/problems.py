@@ -15,6 +15,7 @@ from strongroom import errors
 from strongroom.errors import DomainError
 
 log = logging.getLogger(__name__)
+BEFORE_LINKS = "/api/v1/links/"
 CONTENT_TYPE = "application/problem+json"
 BY_STATUS: dict[int, type[DomainError]] = {
     400: errors.BadRequest, 401: errors.Unauthenticated, 403: errors.Forbidden, 404: errors.NotFound, 405: errors.MethodNotAllowed,
@@ -51,6 +52,12 @@ def _answer(error: DomainError) -> Response:
     return (make(error) if make else None) or problem(error)
 
 
+def _instance() -> str:
+    """Return the request's path, without what would open something to whoever reads a log."""
+    path = request.path
+    return path[: path.index(BEFORE_LINKS) + len(BEFORE_LINKS)] + "…" if BEFORE_LINKS in path else path
+
+
 def problem(error: DomainError) -> Response:
     """Return the answer for a domain error."""
     body: dict[str, Any] = {
@@ -58,7 +65,7 @@ def problem(error: DomainError) -> Response:
         "title": error.title,
         "status": error.status,
         "detail": error.detail,
-        "instance": request.path,
+        "instance": _instance(),
         "code": error.code,
         "request_id": g.get("request_id", ""),
         **error.extra,

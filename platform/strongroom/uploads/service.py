@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
+from psycopg.errors import ForeignKeyViolation
 from sqlalchemy import Connection, Row
 from sqlalchemy.exc import IntegrityError
 
@@ -20,7 +21,7 @@ from strongroom.access import Principal
 from strongroom.buckets import repository as buckets
 from strongroom.buckets.models import Bucket
 from strongroom.db.ids import new_id
-from strongroom.errors import DatabaseUnavailable, DomainError, QuotaExceeded, TenantBusy, TooManyUploads, UploadGone
+from strongroom.errors import DatabaseUnavailable, DomainError, NotFound, QuotaExceeded, TenantBusy, TooManyUploads, UploadGone
 from strongroom.files import repository as files
 from strongroom.files.models import File
 from strongroom.files.paths import check_path
@@ -193,7 +194,9 @@ def complete(
             if reserved is None:
                 return _completed_before(connection, upload)
             return _add_version(connection, runtime, tenant, principal, caller, upload, received, reserved)
-    except IntegrityError:  # an earlier try of an upload without a row did commit, only its answer was lost
+    except IntegrityError as error:  # an earlier try of an upload without a row did commit, only its answer was lost
+        if isinstance(error.orig, ForeignKeyViolation):
+            raise NotFound("There is no such bucket.") from None  # it was deleted meanwhile
         with runtime.tenant(tenant) as connection:
             return _completed_before(connection, upload)
 
