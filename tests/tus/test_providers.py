@@ -36,7 +36,7 @@ class There:
     tenant: Tenant
 
     def objects(self) -> dict[str, int]:
-        """The sizes of what is listed for the tenant, by the last part of the key. Unfinished objects are, where the server tells of them."""
+        """The sizes of what is listed for the tenant, by the last part of the key; of what is unfinished, where it can be listed."""
         return {each.key.rpartition("/")[2]: each.size_bytes for each in self.provider.list(self.tenant.prefix)}
 
     def tails(self, world: World) -> list[bytes]:
