@@ -181,9 +181,10 @@ def test_without_a_network_it_waits_and_goes_on_by_itself(owner: Visitor, tenant
     see_stored(tenant, "films/film.bin", data)
 
 
-def test_a_request_that_is_lost_is_sent_again(owner: Visitor, tenant: Tenant, large: tuple[Path, bytes]) -> None:
+def test_a_request_that_is_lost_is_sent_again(owner: Visitor, tenant: Tenant, tmp_path: Path) -> None:
     """The first two are lost, and then a server that is busy when it is asked for the offset is no reason to begin anew."""
-    file, data = large
+    data = content.noise(9 * MIB)
+    file = write(tmp_path, "film.bin", data)
     page, left = owner.page, {"PATCH": 2, "HEAD": 1}
     sent = Requests(page)
 
@@ -197,7 +198,7 @@ def test_a_request_that_is_lost_is_sent_again(owner: Visitor, tenant: Tenant, la
 
     page.route("**/api/v1/tus/*", lose)
     pick(page, file)
-    expect(row(page, "film.bin").locator("[data-up-state]")).to_have_text("The connection broke off. Trying again")
+    expect(row(page, "film.bin").locator("[data-up-state]")).to_have_text("The connection broke off. Trying again", timeout=30_000)
     expect(page.locator("[data-tray-title]")).to_have_text("1 file uploaded", timeout=60_000)
     owner.trouble[:] = [line for line in owner.trouble if "ERR_CONNECTION_RESET" not in line and " 503 " not in line]
     assert sent.methods().count("POST") == 1
