@@ -1,19 +1,22 @@
-"""/console/files/: buckets, folders, search. Uploads go straight to the API, by the page's script."""
+"""/console/files/: buckets, folders, search, files as a ZIP. Uploads go straight to the API, by the page's script."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from flask import Response, request
+from strongroom.access import Role
 from strongroom.buckets import service as buckets
 from strongroom.buckets.models import Bucket
+from strongroom.db.ids import parse_id
 from strongroom.errors import NotFound
-from strongroom.files import service
+from strongroom.files import archive, service
+from strongroom.files.archive_api import send_archive
 from strongroom.files.models import Listing
 from strongroom.http.context import current_principal, current_tenant, runtime
 from strongroom.http.paging import cursor_at, position_of
 
-from admin.console.frame import ConsoleView, shows
+from admin.console.frame import ConsoleView, acts, shows
 from admin.console.listing import PAGE, shown
 from admin.pages import CONSOLE, go
 from admin.query import address
@@ -55,6 +58,12 @@ class Files(ConsoleView):
             previous_url=address(here, prefix=prefix, q=search) if position else None,
             next_url=address(here, prefix=prefix, q=search, cursor=cursor) if cursor else None,
         )  # fmt: skip
+
+    @acts("/<bucket>/archive", role=Role.VIEWER)
+    def archive(self, bucket: str) -> Response:
+        """Send the files that were chosen as one ZIP: by a form, so that the browser saves it as it comes."""
+        file_ids = [parse_id(each) for each in request.form.getlist("file_id")]
+        return send_archive(archive.select_files(runtime(), current_tenant(), bucket, file_ids=file_ids))
 
 
 def _crumbs(prefix: str) -> list[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.acceptance.deployment import Deployment, Tenant
 from tests.browser.visitor import DESK, Visitor
+from tests.services.source import Source
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-background-networking"]
@@ -30,8 +32,16 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def deployment(browser: Browser) -> Iterator[Deployment]:  # noqa: ARG001 - without a browser there is nothing to start it for
-    made = Deployment(worker_processes="2")
+def source() -> Iterator[Source]:
+    """The one server from which the deployment may fetch."""
+    server = Source()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def deployment(browser: Browser, source: Source) -> Iterator[Deployment]:  # noqa: ARG001 - without a browser there is nothing to start it for
+    made = Deployment(worker_processes="2", outbound_allow='["127.0.0.0/8"]', outbound_ports=json.dumps([source.port]))
     try:
         made.start("--json")
         yield made

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Download, Page, expect
 
 from tests.acceptance import content
 from tests.acceptance.deployment import Tenant
@@ -141,3 +142,57 @@ def test_a_file_can_be_downloaded(tenant: Tenant, owner: Visitor) -> None:
         owner.row("hello.txt").get_by_role("link", name="Download").click()
     assert started.value.path().read_bytes() == content.TEXT
     assert started.value.suggested_filename == "hello.txt"
+
+
+def test_a_link_is_made_copied_and_used_up(tenant: Tenant, owner: Visitor) -> None:
+    file = tenant.owner.store("media", "report.txt", content.TEXT)
+    page = owner.page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    owner.open(f"/console/file/{file['id']}")
+    page.get_by_role("button", name="Create link").click()
+    dialog = page.get_by_role("dialog", name="Link to this file")
+    dialog.get_by_label("Good for").select_option("1 hour")
+    dialog.get_by_text("One download only").click()
+    dialog.get_by_role("button", name="Create link").click()
+    expect(dialog).to_contain_text("Good for one download, until")
+    dialog.get_by_role("button", name="Copy").click()
+    url = page.evaluate("navigator.clipboard.readText()")
+    assert url.startswith(f"http://{tenant.slug}.localhost:")
+    stranger = tenant.deployment.tenant_client(tenant.slug)
+    path = url.partition(f":{tenant.owner.port}")[2]
+    assert stranger.get(path).content == content.TEXT
+    assert stranger.get(path).status_code == 410
+    dialog.get_by_role("button", name="Done").click()
+    page.get_by_role("button", name="Create link").click()
+    expect(dialog.get_by_label("Good for")).to_be_visible()
+
+
+def _names(download: Download) -> list[str]:
+    with zipfile.ZipFile(download.path()) as archive:
+        assert archive.testzip() is None
+        return sorted(archive.namelist())
+
+
+def test_folders_and_chosen_files_come_as_a_zip(tenant: Tenant, owner: Visitor) -> None:
+    for path in ("2026/a.txt", "2026/b/c.txt", "one.txt", "two.txt", "three.txt"):
+        tenant.owner.store("media", path, content.TEXT)
+    page = owner.page
+    owner.open("/console/files/media/")
+    with page.expect_download() as whole:
+        page.get_by_role("link", name="Download as ZIP").first.click()
+    assert _names(whole.value) == ["2026/a.txt", "2026/b/c.txt", "one.txt", "three.txt", "two.txt"]
+    owner.row("2026").get_by_label("Actions for 2026").click()
+    with page.expect_download() as folder:
+        owner.row("2026").get_by_role("link", name="Download as ZIP").click()
+    assert (folder.value.suggested_filename, _names(folder.value)) == ("2026.zip", ["a.txt", "b/c.txt"])
+    page.get_by_label("Select one.txt").check()
+    page.get_by_label("Select two.txt").check()
+    bar = page.get_by_role("region", name="Selection")
+    expect(bar).to_contain_text("2 files selected")
+    with page.expect_download() as chosen:
+        bar.get_by_role("button", name="Download as ZIP").click()
+    assert _names(chosen.value) == ["one.txt", "two.txt"]
+    page.get_by_label("Select all files").check()
+    expect(bar).to_contain_text("3 files selected")
+    bar.get_by_role("button", name="Clear the selection").click()
+    expect(bar).to_be_hidden()

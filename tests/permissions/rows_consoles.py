@@ -38,6 +38,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("console_account.end_others", "POST"): Row(VIEWERS),
     ("console_files.index", "GET"): Row(VIEWERS),
     ("console_files.browse", "GET"): Row(VIEWERS, BUCKET),
+    ("console_files.archive", "POST"): Row(VIEWERS, BUCKET),
     ("console_file.index", "GET"): Row(VIEWERS),
     ("console_file.file", "GET"): Row(VIEWERS, FILE),
     # Members' pages

@@ -1,45 +1,27 @@
-// One file over the wire: XHR, because fetch cannot report how much was sent.
-const BY_STATUS = {
-  0: "The connection was lost. Check your network and try again.",
-  401: "Your session has ended. Sign in again, then try again.",
-  413: "The file is larger than allowed.",
-  415: "This type of file is not allowed in this bucket.",
-  507: "There is not enough space left.",
-};
-const FINAL = new Set([400, 403, 404, 409, 413, 415, 422]);
+// One small file in one request: XHR, because fetch cannot report how much was sent. See resumable.js for the large ones.
+import { csrf, mayRetry, parse, problemText } from "./problems.js";
 
-export function send(url, file, onProgress) {
+function address({ bucket, path }) {
+  return `/api/v1/objects/${encodeURIComponent(bucket)}/${path.split("/").map(encodeURIComponent).join("/")}`;
+}
+
+// on: {progress(sent), done(file), fail(text, mayRetry), patience(seconds)}
+export function send(item, on) {
   const xhr = new XMLHttpRequest();
-  const done = new Promise((resolve) => {
-    xhr.open("PUT", url);
-    xhr.setRequestHeader("X-CSRF-Token", document.querySelector('meta[name="csrf-token"]').content);
-    xhr.setRequestHeader("Content-Type", file.type || "application/octet-stream");
-    xhr.setRequestHeader("Accept", "application/json, application/problem+json");
-    xhr.upload.onprogress = progress(onProgress);
-    xhr.onload = () => resolve(answer(xhr));
-    xhr.onerror = () => resolve({ problem: BY_STATUS[0], mayRetry: true });
-    xhr.onabort = () => resolve({ problem: "Cancelled", mayRetry: true });
-    xhr.send(file);
-  });
-  return { done, abort: () => xhr.abort() };
+  xhr.open("PUT", address(item));
+  xhr.setRequestHeader("X-CSRF-Token", csrf());
+  xhr.setRequestHeader("Content-Type", item.file.type || "application/octet-stream");
+  xhr.setRequestHeader("Accept", "application/json, application/problem+json");
+  xhr.upload.onprogress = ({ loaded }) => on.progress(loaded);
+  xhr.onload = () => settle(xhr, on);
+  xhr.onerror = () => on.fail(problemText(0), true);
+  xhr.send(item.file);
+  return { cancel: () => xhr.abort() };
 }
 
-function progress(report) {
-  const started = performance.now();
-  return ({ loaded }) => {
-    const seconds = (performance.now() - started) / 1000;
-    report(loaded, seconds > 0.5 ? loaded / seconds : 0);
-  };
-}
-
-function answer(xhr) {
-  const body = parse(xhr.responseText);
-  if (xhr.status >= 200 && xhr.status < 300 && body) return { file: body };
-  const problem = body?.detail || body?.title || BY_STATUS[xhr.status] || `The upload failed (${xhr.status}).`;
-  const waitS = xhr.status === 429 || xhr.status === 503 ? Math.min(60, Number(xhr.getResponseHeader("Retry-After")) || 3) : 0;
-  return { problem, waitS, mayRetry: !FINAL.has(xhr.status) };
-}
-
-function parse(text) {
-  try { return JSON.parse(text); } catch { return null; }
+function settle(xhr, on) {
+  const file = xhr.status >= 200 && xhr.status < 300 && parse(xhr.responseText);
+  if (file) on.done(file);
+  else if (xhr.status === 429 || xhr.status === 503) on.patience(Math.min(60, Number(xhr.getResponseHeader("Retry-After")) || 3), problemText(xhr.status, xhr.responseText));
+  else on.fail(problemText(xhr.status, xhr.responseText), mayRetry(xhr.status));
 }

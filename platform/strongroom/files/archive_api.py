@@ -31,7 +31,7 @@ ZIP = {200: {"description": "The archive.", "content": {"application/zip": {}}}}
 @blueprint.doc(responses=ZIP)
 def get_archive(query: dict[str, Any], bucket: str) -> Response:
     """Get everything below a prefix as one ZIP."""
-    return _send(archive.select_folder(runtime(), current_tenant(), bucket, query["prefix"]))
+    return send_archive(archive.select_folder(runtime(), current_tenant(), bucket, query["prefix"]))
 
 
 @blueprint.post(ROUTE)
@@ -40,7 +40,7 @@ def get_archive(query: dict[str, Any], bucket: str) -> Response:
 @blueprint.doc(responses=ZIP)
 def post_archive(body: dict[str, Any], bucket: str) -> Response:
     """Get some files as one ZIP."""
-    return _send(archive.select_files(runtime(), current_tenant(), bucket, **body))
+    return send_archive(archive.select_files(runtime(), current_tenant(), bucket, **body))
 
 
 class _Body:
@@ -67,7 +67,8 @@ class _Body:
             self._give_back()
 
 
-def _send(selection: Selection) -> Response:
+def send_archive(selection: Selection) -> Response:
+    """Return the answer that carries an archive, made while it is sent."""
     headers = {
         "Content-Type": "application/zip",
         "Content-Disposition": disposition(selection.name, inline=False),
