@@ -8,6 +8,7 @@ from typing import Any
 
 from flask import Response, render_template
 from strongroom.http.context import current_operator, runtime
+from strongroom.operating import providers as operated
 from strongroom.operating import service
 
 from admin.notices import say
@@ -42,14 +43,14 @@ class Providers(OperatorView):
     @acts("/<provider>/test")
     def test(self, provider: str) -> Response:
         """Write, read, list and delete a probe object; answers with a piece of a page."""
-        steps = service.try_provider(runtime(), provider)
+        steps = operated.try_provider(runtime(), provider)
         rows = [{"name": STEPS.get(step.name, step.name), "ok": step.ok, "detail": step.detail, "took_ms": None} for step in steps]
         return page(render_template("operator/_provider_test.html", ok=all(step.ok for step in steps), steps=rows))
 
     @acts("/<provider>/default")
     def make_default(self, provider: str) -> Response:
         """Make a provider the one that new tenants get."""
-        info = service.set_default_provider(runtime(), current_operator().email, provider)
+        info = operated.set_default_provider(runtime(), current_operator().email, provider)
         return say(go(HERE), "good", f"New tenants are put on {info.name} from now on. Those that exist stay where they are.")
 
 
