@@ -156,6 +156,12 @@ def list_providers(connection: Connection) -> list[ProviderInfo]:
     return [to_provider(row) for row in connection.execute(query)]
 
 
+def provider_names(connection: Connection) -> dict[UUID, str]:
+    """Return the names of all providers; those that tenants brought are marked."""
+    rows = connection.execute(select(providers.c.id, providers.c.name, providers.c.tenant_id))
+    return {row.id: row.name if row.tenant_id is None else f"{row.name} (its own)" for row in rows}
+
+
 def get_provider(connection: Connection, *, provider_id: UUID | None = None, name: str | None = None) -> ProviderInfo:
     """Return one provider by id or name, or the default one when neither is given.
 

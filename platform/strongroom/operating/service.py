@@ -165,7 +165,7 @@ def list_figures(
     )
     with runtime.databases.control() as connection:
         found = repository.list_tenants(connection, after=after, limit=limit, search=search, status=status)
-        providers = {each.id: each.name for each in repository.list_providers(connection)}
+        providers = repository.provider_names(connection)
         activity = {row.tenant_id: row for row in connection.execute(did)}
         held = {row.tenant_id: row for row in connection.execute(holds)}
     return [_figures(tenant, providers[tenant.provider_id], activity.get(tenant.id), held.get(tenant.id)) for tenant in found]
