@@ -30,13 +30,14 @@ class TenantStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a tenant may use: its plan, with what was agreed for it alone laid over."""
+    """What a tenant may use: its plan, with what was agreed for it alone laid over. `own_providers`: 1, it may bring its own."""
 
     quota_bytes: int
     quota_files: int
     max_file_size_bytes: int
     requests_per_s: int
     parallel_uploads: int
+    own_providers: int = 0
 
 
 LIMIT_NAMES = tuple(Limits.__dataclass_fields__)

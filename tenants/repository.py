@@ -30,7 +30,7 @@ def _tenant_query() -> Select[Any]:
 def to_tenant(row: Row[Any]) -> Tenant:
     """Make a tenant of a row of `_tenant_query`."""
     overrides = {name: int(value) for name, value in row.limits.items() if name in LIMIT_NAMES}
-    limits = Limits(**{name: overrides.get(name, getattr(row, name)) for name in LIMIT_NAMES})
+    limits = Limits(**{name: overrides.get(name, int(getattr(row, name))) for name in LIMIT_NAMES})
     primary = row.brand.get("primary", DEFAULT_PRIMARY)
     brand = Brand(
         name=row.brand.get("name") or row.name,
@@ -137,7 +137,7 @@ def delete_domains(connection: Connection, tenant_id: UUID) -> None:
 def list_plans(connection: Connection) -> list[tuple[str, Limits]]:
     """Return all plans by name."""
     rows = connection.execute(select(plans.c.name, *_PLAN_COLUMNS).order_by(plans.c.name))
-    return [(row.name, Limits(**{name: getattr(row, name) for name in LIMIT_NAMES})) for row in rows]
+    return [(row.name, Limits(**{name: int(getattr(row, name)) for name in LIMIT_NAMES})) for row in rows]
 
 
 def plan_names(connection: Connection) -> list[str]:
@@ -145,14 +145,21 @@ def plan_names(connection: Connection) -> list[str]:
     return list(connection.execute(select(plans.c.name).order_by(plans.c.name)).scalars())
 
 
-def _to_provider(row: Row[Any]) -> ProviderInfo:
+def to_provider(row: Row[Any]) -> ProviderInfo:
+    """Make a provider of a whole row."""
     return ProviderInfo(row.id, row.name, row.kind, row.config, row.is_default, row.created_at, row.tenant_id, row.secrets)
 
 
 def list_providers(connection: Connection) -> list[ProviderInfo]:
     """Return the operator's providers by name."""
     query = select(providers).where(providers.c.tenant_id.is_(None)).order_by(providers.c.name)
-    return [_to_provider(row) for row in connection.execute(query)]
+    return [to_provider(row) for row in connection.execute(query)]
+
+
+def provider_names(connection: Connection) -> dict[UUID, str]:
+    """Return the names of all providers; those that tenants brought are marked."""
+    rows = connection.execute(select(providers.c.id, providers.c.name, providers.c.tenant_id))
+    return {row.id: row.name if row.tenant_id is None else f"{row.name} (its own)" for row in rows}
 
 
 def get_provider(connection: Connection, *, provider_id: UUID | None = None, name: str | None = None) -> ProviderInfo:
@@ -172,7 +179,7 @@ def get_provider(connection: Connection, *, provider_id: UUID | None = None, nam
     if row is None:
         wanted = f"provider '{name}'" if name else "default provider"
         raise NotFound(f"There is no {wanted}. See 'strongroom provider list', add one with 'strongroom provider add'.")
-    return _to_provider(row)
+    return to_provider(row)
 
 
 def insert_provider(connection: Connection, **values: Any) -> None:
@@ -185,4 +192,4 @@ def insert_provider(connection: Connection, **values: Any) -> None:
 def set_default_provider(connection: Connection, name: str) -> None:
     """Make a provider the one for new tenants."""
     connection.execute(update(providers).where(providers.c.is_default, providers.c.name != name).values(is_default=False))
-    connection.execute(update(providers).where(providers.c.name == name).values(is_default=True))
+    connection.execute(update(providers).where(providers.c.name == name, providers.c.tenant_id.is_(None)).values(is_default=True))

@@ -78,6 +78,8 @@ def _reserve(databases: Databases, slug: str, name: str, provider: str | None, p
 
 def _check_limits(limits: Mapping[str, int]) -> None:
     wrong = {name: ["Unknown limit."] for name in limits if name not in LIMIT_NAMES}
+    if limits.get("own_providers", 0) not in {0, 1}:
+        wrong["own_providers"] = ["Must be 0 or 1."]
     wrong.update({name: ["Must be a number of at least 0."] for name, value in limits.items() if name in LIMIT_NAMES and value < 0})
     if wrong:
         raise ValidationFailed(errors=wrong)

@@ -15,6 +15,7 @@ from strongroom.http import idempotency
 from strongroom.imports import fetching
 from strongroom.imports import service as imports
 from strongroom.jobs.queue import Job, run_again
+from strongroom.moving import service as moving
 from strongroom.operating import service as operating
 from strongroom.runtime import Runtime
 from strongroom.uploads import service as uploads
@@ -57,6 +58,14 @@ def _roll_up(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:
         run_again(connection, recorder.ROLL_UP, ids, runtime.settings.statement_timeout_s + 1)
 
 
+def _move(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:
+    moving.run(runtime, tenant, ids)
+
+
+def _leave_providers(runtime: Runtime, tenant: Tenant, _ids: Ids) -> None:
+    moving.leave_providers(runtime, tenant)
+
+
 def _forget_sessions(runtime: Runtime, tenant: Tenant) -> None:
     with runtime.tenant(tenant) as connection:
         sessions.delete_ended_sessions(connection)
@@ -71,6 +80,7 @@ DAILY: tuple[Callable[[Runtime, Tenant], object], ...] = (
     links.forget_used,
     _forget_sessions,
     checks.reconcile,
+    moving.leave_providers,
 )
 
 
@@ -93,6 +103,8 @@ TENANT_JOBS: dict[str, Callable[[Runtime, Tenant, Ids], None]] = {
     files.EMPTY_TRASH: _empty_trash,
     recorder.ROLL_UP: _roll_up,
     HOUSEKEEPING: _housekeeping,
+    moving.MOVE: _move,
+    moving.LEAVE: _leave_providers,
 }
 
 

@@ -40,6 +40,7 @@ NAVIGATION = (
     Item("Buckets", "archive", "/buckets/", Role.ADMIN, "Manage"),
     Item("Users", "users", "/users/", Role.ADMIN, "Manage"),
     Item("API keys", "key", "/api-keys/", Role.MEMBER, "Manage"),
+    Item("Storage", "database", "/storage/", Role.ADMIN, "Manage"),
     Item("Branding", "palette", "/branding/", Role.ADMIN, "Manage"),
 )
 

@@ -11,13 +11,14 @@ from admin.console.file import FilePage
 from admin.console.files import Files
 from admin.console.frame import ConsoleView
 from admin.console.quarantine import Quarantine
+from admin.console.storage import Storage
 from admin.console.trash import Trash
 from admin.console.users import Users
 from admin.pages import CONSOLE
 
 PAGES: dict[str, type[ConsoleView]] = {
     "files": Files, "file": FilePage, "trash": Trash, "quarantine": Quarantine, "buckets": Buckets, "users": Users,
-    "api-keys": ApiKeys, "branding": Branding, "account": Account,
+    "api-keys": ApiKeys, "branding": Branding, "storage": Storage, "account": Account,
 }  # fmt: skip
 
 

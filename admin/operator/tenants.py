@@ -9,7 +9,8 @@ from flask import Response, request
 from strongroom.errors import AlreadyExists, DomainError
 from strongroom.files import service as files
 from strongroom.http.context import current_operator, runtime
-from strongroom.operating import overview, service
+from strongroom.moving.models import Report
+from strongroom.operating import moves, overview, service
 from strongroom.operating.schemas import NewTenantSchema
 from strongroom.operating.service import TenantFigures
 from strongroom.users import service as users
@@ -105,18 +106,34 @@ class Tenants(OperatorView):
             return self._tenant(service.find_tenant(runtime(), slug), errors_of(error, "plan"), error.status)
         return say(go(HERE + slug), "good", f"{tenant.name} is on the plan {tenant.plan} now.")
 
+    @acts("/<slug>/move")
+    def move(self, slug: str) -> Response:
+        """Begin to move a tenant's bytes to another provider."""
+        service.find_tenant(runtime(), slug)
+        try:
+            moves.begin(runtime(), current_operator().email, slug, field("provider"))
+        except DomainError as error:
+            return say(go(HERE + slug), "bad", error.detail)
+        return say(go(HERE + slug), "good", "New files go there from now on; the others follow. This page tells how far it is.")
+
     def _tenant(self, tenant: Tenant, errors: dict[str, str], status: int = 200) -> Response:
         name, start, end = day_range(request.args.get("range"))
         days = service.daily(runtime(), start=start, end=end, tenant_id=tenant.id)
         return self.show(
             "tenant.html", status, tenant=_details(tenant), usage=daily_transfer(name, days), errors=errors,
-            domains=_addresses(tenant), plans=_plans(), values={"plan": tenant.plan},
+            domains=_addresses(tenant), plans=_plans(), values={"plan": tenant.plan}, move=_move(tenant),
+            providers=[{"value": each.name, "label": f"{each.name} ({each.kind})"} for each in service.list_providers(runtime())],
         )  # fmt: skip
 
     def _form(self, values: dict[str, Any], errors: dict[str, str], status: int = 200) -> Response:
         providers = [{"value": each.name, "label": f"{each.name} ({each.kind})"} for each in service.list_providers(runtime())]
         base = runtime().settings.public_url(runtime().settings.base_domain).partition("://")[2]
         return self.show("tenant_form.html", status, values=values, errors=errors, plans=_plans(), providers=providers, base_domain=base)
+
+
+def _move(tenant: Tenant) -> Report | None:
+    """Return how the tenant's move stands; None for one that is leaving."""
+    return moves.report(runtime(), tenant.slug) if tenant.status in {"active", "suspended"} else None
 
 
 def _filters(counts: dict[str, int], chosen: str | None, search: str) -> list[dict[str, Any]]:

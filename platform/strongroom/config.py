@@ -132,6 +132,9 @@ class Settings(BaseSettings):
         default=None, description="Folder for archives while they are looked into, and for parts on their way; default: the system's."
     )
     reconcile_grace_s: int = Field(default=3600, ge=0, description="Bytes without a row are left alone for so long.")
+    moved_bytes_kept_s: int = Field(
+        default=6 * 3600, ge=0, description="Bytes that were moved to another provider stay at the old one for so long: downloads go on."
+    )
     access_log_retention_days: int = Field(default=90, gt=0, description="Days for which single accesses are kept; rolled-up usage stays.")
     metrics_token: SecretStr | None = Field(
         default=None, description="Bearer token for `/metrics`; without one it answers to this machine only."

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -13,16 +14,16 @@ from sqlalchemy import Connection
 
 from strongroom.config import Settings
 from strongroom.db.engines import Databases
-from strongroom.errors import TenantBusy
+from strongroom.errors import NotFound, TenantBusy
 from strongroom.jobs.broker import Announcer, make_celery
 from strongroom.jobs.queue import enqueued
 from strongroom.security.keys import KeyRing
 from strongroom.security.outbound import Outbound
 from strongroom.storage.base import Provider
 from strongroom.storage.bound import TenantStorage
-from strongroom.storage.providers import make_provider
+from strongroom.storage.providers import make_provider, make_tenants_provider
 from tenants import repository
-from tenants.models import Tenant
+from tenants.models import ProviderInfo, Tenant
 from tenants.provider_secrets import open_secrets
 from tenants.registry import Registry
 
@@ -41,7 +42,7 @@ class Runtime:
         self.registry = Registry(settings, self.databases)
         self.celery = make_celery(settings)
         self.announcer = Announcer(self.celery)
-        self._providers: dict[UUID, tuple[float, Provider]] = {}
+        self._providers: dict[UUID, tuple[float, Provider, UUID | None]] = {}
         self._shares: WeakValueDictionary[UUID, threading.Semaphore] = WeakValueDictionary()
         self._lock = threading.Lock()
         self._loading = threading.Lock()
@@ -134,25 +135,48 @@ class Runtime:
 
     def storage(self, tenant: Tenant, provider_id: UUID | None = None) -> TenantStorage:
         """Return a provider seen through the tenant's prefix: the one its new files go to, or the one that a version names."""
-        return TenantStorage(self._provider(provider_id or tenant.provider_id), tenant.prefix)
+        provider, owner = self._provider(provider_id or tenant.provider_id)
+        if owner is not None and owner != tenant.id:
+            raise NotFound("There is no such provider.")
+        return TenantStorage(provider, tenant.prefix)
 
     def provider_ids(self, tenant: Tenant) -> list[UUID]:
         """Return every provider at which bytes of the tenant may lie."""
         with self.databases.control() as connection:
             return repository.provider_ids(connection, tenant.id)
 
-    def _provider(self, provider_id: UUID) -> Provider:
-        entry = self._providers.get(provider_id)
-        if entry is not None and entry[0] > time.monotonic():
-            return entry[1]
-        self.let_go()  # nobody waits for a second connection while it holds a first
-        with self._loading:
-            entry = self._providers.get(provider_id)
-            if entry is None or entry[0] <= time.monotonic():
-                entry = self._providers[provider_id] = (time.monotonic() + PROVIDER_LIFETIME_S, self._load_provider(provider_id))
-        return entry[1]
+    def make_provider(
+        self, info: ProviderInfo, config: Mapping[str, Any] | None = None, secrets: Mapping[str, Any] | None = None
+    ) -> Provider:
+        """Return a provider as it is registered, or with another configuration or other secrets. One of a tenant's is guarded.
 
-    def _load_provider(self, provider_id: UUID) -> Provider:
+        Raises:
+            ValidationFailed, UnknownProviderKind
+            ConfigurationError: its secrets cannot be opened.
+        """
+        config = info.config if config is None else config
+        secrets = open_secrets(self.keys, info) if secrets is None else secrets
+        if info.tenant_id is None:
+            return make_provider(info.kind, config, secrets)
+        return make_tenants_provider(info.kind, config, secrets, self.outbound.pools)
+
+    def forget_provider(self, provider_id: UUID) -> None:
+        """Have a provider made anew at its next use, after a change made here; others see it within half a minute."""
+        with self._lock:
+            self._providers.pop(provider_id, None)
+
+    def _provider(self, provider_id: UUID) -> tuple[Provider, UUID | None]:
+        """Return a provider and the tenant that brought it."""
+        entry = self._providers.get(provider_id)
+        if entry is None or entry[0] <= time.monotonic():
+            self.let_go()  # nobody waits for a second connection while it holds a first
+            with self._loading:
+                entry = self._providers.get(provider_id)
+                if entry is None or entry[0] <= time.monotonic():
+                    entry = self._providers[provider_id] = self._load_provider(provider_id)
+        return entry[1], entry[2]
+
+    def _load_provider(self, provider_id: UUID) -> tuple[float, Provider, UUID | None]:
         with self.databases.control() as connection:
             info = repository.get_provider(connection, provider_id=provider_id)
-        return make_provider(info.kind, info.config, open_secrets(self.keys, info))
+        return time.monotonic() + PROVIDER_LIFETIME_S, self.make_provider(info), info.tenant_id

@@ -14,7 +14,8 @@ from tests.acceptance.waiting import wait_until
 
 NAMES = """
 up | migrate | doctor | tenant | tenant create | tenant list | tenant show | tenant suspend | tenant resume | tenant delete | tenant limits
-| operator | operator create | operator list | provider | provider add | provider list | provider test | stats | stats verify
+| operator | operator create | operator list | provider | provider add | provider list | provider test | provider update
+| provider delete | provider rotate-secrets | tenant set-provider | tenant move-bytes | stats | stats verify
 | serve | worker | beat | bootstrap-sql
 """
 COMMANDS = [(), *(tuple(name.split()) for name in NAMES.split("|"))]
@@ -199,6 +200,42 @@ def test_providers(deployment: Deployment, tmp_path: Path) -> None:
     file = tenant.owner.upload("media", "a.txt", b"at another provider")
     assert set(tenant.stored(root)) == {file["version_id"].replace("-", "")}
     assert not tenant.stored()
+
+
+def test_moving_there_and_back(deployment: Deployment) -> None:
+    """By the workers, while the command waits."""
+    name = fresh_slug()
+    root = deployment.folder / name
+    root.mkdir()
+    deployment.command("provider", "add", name, "--kind", "filesystem", "--config-json", "-", stdin=json.dumps({"root": str(root)}))
+    tenant = deployment.tenant()
+    tenant.owner.bucket("media")
+    files = {tenant.owner.upload("media", f"{each}.txt", b"content")["version_id"].replace("-", "") for each in range(3)}
+    plan = deployment.command("tenant", "move-bytes", tenant.slug, "--to", name, "--dry-run")
+    assert plan == {"dry_run": True, "objects": 3, "size_bytes": 21, "uploads": 0}
+    for place in (name, "local"):
+        report = deployment.command("tenant", "move-bytes", tenant.slug, "--to", place)
+        assert (report["move"]["state"], report["left"]["objects"], report["failures"]) == ("done", 0, [])
+        assert set(tenant.stored(root if place == name else None)) == files
+    assert deployment.command("tenant", "set-provider", tenant.slug, name)["provider"] == name
+    in_use = deployment.run("provider", "delete", name, "--state", deployment.state, "--json")
+    assert (in_use.returncode, json.loads(in_use.stderr)["code"]) == (1, "provider_in_use")
+
+
+def test_secrets_stay_out_of_sight(deployment: Deployment, tmp_path: Path) -> None:
+    name = fresh_slug()
+    (tmp_path / "key").write_text("very-secret-value\n")
+    given = ["--kind", "s3", "--set", "bucket=x1", "--secret", "access_key_id=plain", "--state", deployment.state]
+    plain = deployment.run("provider", "add", name, *given)
+    assert plain.returncode == 2
+    assert "@FILE" in plain.stderr
+    given = ["--kind", "s3", "--set", "bucket=x1", "--set", "addresing=path", "--secret", f"access_key_id=@{tmp_path / 'key'}"]
+    wrong = deployment.run("provider", "add", name, *given, "--state", deployment.state)
+    assert wrong.returncode == 1
+    assert "addresing" in wrong.stderr
+    assert "very-secret-value" not in wrong.stderr + wrong.stdout
+    rotated = deployment.command("provider", "rotate-secrets")
+    assert rotated["resealed"] == 0
 
 
 def test_migrate_can_be_repeated_and_tells_its_status(deployment: Deployment) -> None:

@@ -152,13 +152,16 @@ def test_a_key_that_may_not_read_makes_none(world: World, owner: Account, file: 
 
 
 def test_it_gives_no_more_than_its_maker_has(world: World, client: Client, stranger: Client, tenant: Tenant) -> None:
-    """An uploader may have its own file before the verdict; once it is no member any more, neither it nor its link may."""
+    """An uploader may have its own file before the verdict; whoever has its link may not, nor what its maker may not any more."""
     member = world.create_user(tenant, "member")
     theirs = world.client(member)
     path = path_of(link(theirs, world.upload(theirs, "own.txt", b"own")))
-    assert stranger.get(path).data == b"own"
-    ok(client.patch(f"/api/v1/users/{member.id}", json={"role": "viewer"}))
+    assert theirs.get(object_url("media", "own.txt")).data == b"own"
     problem(stranger.get(path), 409, "file_pending")
+    world.run_jobs()
+    assert stranger.get(path).data == b"own"
+    ok(client.patch(f"/api/v1/users/{member.id}", json={"status": "disabled"}))
+    problem(stranger.get(path), 410, "link_expired")
 
 
 def test_it_rests_with_its_tenant(world: World, client: Client, stranger: Client, file: Any, tenant: Tenant) -> None:

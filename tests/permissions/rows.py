@@ -47,6 +47,7 @@ USER = {"user_id": NO_ID}
 BUCKET = {"bucket": "nowhere"}
 OBJECT = {"bucket": "nowhere", "path": "some/file.txt"}
 UPLOAD = {"upload_id": NO_ID}
+PROVIDER = {"provider_id": NO_ID}
 SLUG = {"slug": "nobody-here"}
 EMPTY: dict[str, Any] = {"json": {}}
 
@@ -119,6 +120,12 @@ ROWS: dict[tuple[str, str], Row] = {
     ("tenant.put_logo", "PUT"): Row(tenant("admin", "admin"), send={"data": b"no picture"}),
     ("tenant.delete_logo", "DELETE"): Row(tenant("admin", "admin")),
     ("tenant.get_quota", "GET"): Row(tenant("viewer", "stats:read")),
+    ("own_providers.list_own_providers", "GET"): Row(tenant("admin", "admin")),
+    ("own_providers.add_own_provider", "POST"): Row(tenant("admin", "admin"), send=EMPTY),
+    ("own_providers.update_own_provider", "PATCH"): Row(tenant("admin", "admin"), PROVIDER, EMPTY),
+    ("own_providers.delete_own_provider", "DELETE"): Row(tenant("admin", "admin"), PROVIDER),
+    ("own_providers.try_own_provider", "POST"): Row(tenant("admin", "admin"), PROVIDER),
+    ("own_providers.use_own_provider", "POST"): Row(tenant("admin", "admin"), PROVIDER),
     # Operators
     ("operator_api.login", "POST"): Row(PLATFORM, send=EMPTY),
     ("operator_api.refresh", "POST"): Row(PLATFORM, send={"json": {"refresh_token": 1}}),
@@ -133,6 +140,11 @@ ROWS: dict[tuple[str, str], Row] = {
     ("operator_api.get_stats", "GET"): Row(OPERATORS),
     ("operator_api.list_providers", "GET"): Row(OPERATORS),
     ("operator_api.add_provider", "POST"): Row(OPERATOR_ADMINS, send=EMPTY),
+    ("operator_api.update_provider", "PATCH"): Row(OPERATOR_ADMINS, {"name": "none"}, EMPTY),
+    ("operator_api.delete_provider", "DELETE"): Row(OPERATOR_ADMINS, {"name": "none"}),
+    ("operator_api.set_tenant_provider", "PUT"): Row(OPERATOR_ADMINS, SLUG, {"json": {"provider": "none"}}),
+    ("operator_api.get_move", "GET"): Row(OPERATORS, SLUG),
+    ("operator_api.begin_move", "POST"): Row(OPERATOR_ADMINS, SLUG, {"json": {"provider": "none"}}),
     ("operator_api.try_provider", "POST"): Row(OPERATOR_ADMINS, {"name": "none"}),
     ("operator_api.list_jobs", "GET"): Row(OPERATORS),
     ("operator_api.retry_job", "POST"): Row(OPERATOR_ADMINS, {"job_id": NO_ID}),

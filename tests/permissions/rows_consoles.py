@@ -19,6 +19,7 @@ BUCKET = {"bucket": "nowhere"}
 SESSION = {"session_id": NO_ID}
 OPERATOR = {"operator_id": NO_ID}
 PROVIDER = {"provider": "none"}
+OWN_PROVIDER = {"provider_id": NO_ID}
 
 ROWS: dict[tuple[str, str], Row] = {
     ("start", "GET"): Row(SHARED),
@@ -55,6 +56,11 @@ ROWS: dict[tuple[str, str], Row] = {
     ("console_quarantine.delete", "POST"): Row(ADMINS, FILE),
     ("console_branding.index", "GET"): Row(ADMINS),
     ("console_branding.update", "POST"): Row(ADMINS),
+    ("console_storage.index", "GET"): Row(ADMINS),
+    ("console_storage.add", "POST"): Row(ADMINS),
+    ("console_storage.test", "POST"): Row(ADMINS, OWN_PROVIDER),
+    ("console_storage.use", "POST"): Row(ADMINS, OWN_PROVIDER),
+    ("console_storage.delete", "POST"): Row(ADMINS, OWN_PROVIDER),
     ("console_buckets.index", "GET"): Row(ADMINS),
     ("console_buckets.new", "GET"): Row(ADMINS),
     ("console_buckets.create", "POST"): Row(ADMINS),
@@ -87,11 +93,15 @@ ROWS: dict[tuple[str, str], Row] = {
     ("operator_console_providers.index", "GET"): Row(OPERATORS),
     ("operator_console_providers.make_default", "POST"): Row(OPERATOR_ADMINS, PROVIDER),
     ("operator_console_providers.test", "POST"): Row(OPERATOR_ADMINS, PROVIDER),
+    ("operator_console_providers.add", "POST"): Row(OPERATOR_ADMINS),
+    ("operator_console_providers.update", "POST"): Row(OPERATOR_ADMINS, PROVIDER),
+    ("operator_console_providers.delete", "POST"): Row(OPERATOR_ADMINS, PROVIDER),
     ("operator_console_tenants.index", "GET"): Row(OPERATORS),
     ("operator_console_tenants.tenant", "GET"): Row(OPERATORS, SLUG),
     ("operator_console_tenants.new", "GET"): Row(OPERATOR_ADMINS),
     ("operator_console_tenants.create", "POST"): Row(OPERATOR_ADMINS),
     ("operator_console_tenants.plan", "POST"): Row(OPERATOR_ADMINS, SLUG),
+    ("operator_console_tenants.move", "POST"): Row(OPERATOR_ADMINS, SLUG),
     ("operator_console_tenants.suspend", "POST"): Row(OPERATOR_ADMINS, SLUG),
     ("operator_console_tenants.resume", "POST"): Row(OPERATOR_ADMINS, SLUG),
     ("operator_console_tenants.delete", "POST"): Row(OPERATOR_ADMINS, SLUG),

@@ -322,7 +322,7 @@ def test_providers_are_tried_before_they_are_taken(operator: Client, tmp_path: P
     problem(operator.post(url, json={"name": "X y", "kind": "filesystem", "config": config}), 422, "validation_failed")
     steps = ok(operator.post(f"{url}/{name}/test"))
     assert steps["ok"] is True
-    assert [step["name"] for step in steps["steps"]] == ["check", "write", "describe", "read", "list", "delete"]
+    assert [step["name"] for step in steps["steps"]] == ["check", "write", "describe", "read", "read a range", "list", "write on", "delete"]
     assert list(tmp_path.iterdir()) == [], "a test leaves nothing"
     problem(operator.post(f"{url}/nowhere/test"), 404, "not_found")
 

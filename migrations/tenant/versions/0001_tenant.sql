@@ -156,6 +156,35 @@ CREATE TABLE parts (
     PRIMARY KEY (upload_id, number)
 );
 
+-- A move of the tenant's bytes to another provider: the present one, or how the last one ended.
+CREATE TABLE moves (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    provider_id uuid NOT NULL,
+    state text NOT NULL CHECK (state IN ('running', 'done')),
+    moved_objects bigint NOT NULL DEFAULT 0,
+    moved_bytes bigint NOT NULL DEFAULT 0,
+    problem text NOT NULL DEFAULT '',
+    began_at timestamptz NOT NULL DEFAULT now(),
+    ended_at timestamptz
+);
+
+-- Versions that the move has left where they are, and why.
+CREATE TABLE move_failures (
+    version_id uuid PRIMARY KEY REFERENCES versions ON DELETE CASCADE,
+    reason text NOT NULL,
+    at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Who works on the bytes of a version at a provider that its row does not name: a copy being made there, or what is left
+-- there being removed. Never both at a time.
+CREATE TABLE byte_claims (
+    version_id uuid NOT NULL,
+    provider_id uuid NOT NULL,
+    purpose text NOT NULL CHECK (purpose IN ('copy', 'removal')),
+    until timestamptz NOT NULL,
+    PRIMARY KEY (version_id, provider_id)
+);
+
 -- The BLAKE3 of each 4 MiB of a version that has more than one block; of one with a single block it is the version's blake3.
 CREATE TABLE blocks (
     version_id uuid NOT NULL REFERENCES versions ON DELETE CASCADE,

@@ -14,7 +14,7 @@ from uuid import UUID
 from strongroom.config import Settings
 from strongroom.errors import NotFound, StorageUnavailable
 from strongroom.events.service import emit
-from strongroom.files import repository
+from strongroom.files import claims, repository
 from strongroom.files.models import File, Status, Verdict
 from strongroom.files.service import event_data, remove
 from strongroom.runtime import Runtime
@@ -194,9 +194,19 @@ def _clamd(address: str) -> Scanner:
 
 def purge(runtime: Runtime, tenant: Tenant, provider_id: UUID, bucket_id: UUID, version_ids: Sequence[UUID]) -> None:
     """Remove the bytes of versions that have no row any more at this provider. Those that have one are left alone."""
+    _remove_dead(runtime, tenant, provider_id, [(bucket_id, version_id) for version_id in version_ids])
+
+
+def _remove_dead(runtime: Runtime, tenant: Tenant, provider_id: UUID, wanted: Sequence[tuple[UUID, UUID]]) -> int:
+    """Remove bytes of which no row says that they are at this provider, and that are no copy being made; return how many."""
     with runtime.tenant(tenant) as connection:
-        living = repository.existing_versions(connection, version_ids, provider_id)
-    runtime.storage(tenant, provider_id).delete((bucket_id, version_id) for version_id in version_ids if version_id not in living)
+        free, claimed = claims.take_for_removal(connection, [version_id for _, version_id in wanted], provider_id)
+    dead = [(bucket_id, version_id) for bucket_id, version_id in wanted if version_id in free]
+    runtime.storage(tenant, provider_id).delete(dead)
+    if claimed:
+        with runtime.tenant(tenant) as connection:
+            claims.release(connection, claimed, provider_id, claims.REMOVAL)
+    return len(dead)
 
 
 def empty_trash(runtime: Runtime, tenant: Tenant) -> int:
@@ -245,10 +255,7 @@ def _remove_orphans(runtime: Runtime, tenant: Tenant, provider_id: UUID) -> int:
 def _remove_unknown(runtime: Runtime, tenant: Tenant, provider_id: UUID, batch: Sequence[tuple[UUID, UUID]]) -> int:
     with runtime.tenant(tenant) as connection:
         under_way = uploads.versions_under_way(connection)  # first: one that completes in between is then among the versions
-        known = under_way | repository.existing_versions(connection, [version_id for _, version_id in batch], provider_id)
-    unknown = [(bucket_id, version_id) for bucket_id, version_id in batch if version_id not in known]
-    runtime.storage(tenant, provider_id).delete(unknown)
-    return len(unknown)
+    return _remove_dead(runtime, tenant, provider_id, [each for each in batch if each[1] not in under_way])
 
 
 def _find_missing(runtime: Runtime, tenant: Tenant) -> list[UUID]:

@@ -14,7 +14,7 @@ from strongroom.cli.fleet import migration_status
 from strongroom.config import Settings
 from strongroom.db.bootstrap import APP_ROLE
 from strongroom.errors import DomainError
-from strongroom.operating import service
+from strongroom.operating import providers, service
 from strongroom.runtime import Runtime
 from strongroom.scanning import ClamdError, ClamdScanner
 
@@ -151,13 +151,14 @@ def _scanners(runtime: Runtime) -> str:
 
 
 def _providers(runtime: Runtime) -> str:
-    found = service.list_providers(runtime)
+    found = providers.list_all(runtime)
     if not any(each.is_default for each in found):
         raise Problem("there is no default provider: run 'strongroom provider add NAME --kind filesystem --root DIR --default'")
     for each in found:
-        failed = [step for step in service.try_provider(runtime, each.name) if not step.ok]
+        failed = [step for step in providers.try_info(runtime, each) if not step.ok]
         if failed:
-            raise Problem(f"provider {each.name}: {failed[0].name}: {failed[0].detail}")
+            owner = f" of tenant {each.tenant_id}" if each.tenant_id else ""
+            raise Problem(f"provider {each.name}{owner}: {failed[0].name}: {failed[0].detail} {failed[0].advice}")
         _room(each.name, str(each.config.get("root", "")))
     return f"{len(found)} answered every step of the test"
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import click
 
 from strongroom import __version__
-from strongroom.cli.operators import operator, provider
+from strongroom.cli.moves import move_bytes, set_provider
+from strongroom.cli.operators import operator
 from strongroom.cli.processes import beat, serve, worker
+from strongroom.cli.providers import provider
 from strongroom.cli.reference import reference
 from strongroom.cli.system import bootstrap_sql, doctor, migrate, stats
 from strongroom.cli.tenants import tenant
@@ -19,5 +21,7 @@ def main() -> None:
     """Strongroom: multi-tenant, white-label file storage."""
 
 
+tenant.add_command(move_bytes)
+tenant.add_command(set_provider)
 for command in (up, tenant, operator, provider, migrate, doctor, stats, bootstrap_sql, reference, serve, worker, beat):
     main.add_command(command)

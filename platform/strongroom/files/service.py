@@ -177,10 +177,10 @@ def remove(connection: Connection, file_id: UUID, bucket_id: UUID) -> None:
     enqueue(connection, ROLL_UP, {}, dedupe_key="all")  # what is stored has changed
 
 
-def enqueue_purge(connection: Connection, provider_id: UUID, bucket_id: UUID, version_ids: Sequence[UUID]) -> None:
-    """Have the bytes of versions removed that have no row any more, or never will have one."""
+def enqueue_purge(connection: Connection, provider_id: UUID, bucket_id: UUID, version_ids: Sequence[UUID], *, delay_s: float = 0.0) -> None:
+    """Have the bytes of versions removed that have no row at that provider any more, or never will have one."""
     ids = {"provider_id": str(provider_id), "bucket_id": str(bucket_id), "version_ids": [str(each) for each in version_ids]}
-    enqueue(connection, PURGE, ids)
+    enqueue(connection, PURGE, ids, delay_s=delay_s)
 
 
 def update_file(

@@ -47,6 +47,14 @@ versions = Table(
     Column("created_at", TIME),
     Column("checked_at", TIME),
 )
+byte_claims = Table(
+    "byte_claims",
+    tenant_metadata,
+    Column("version_id", Uuid, primary_key=True),
+    Column("provider_id", Uuid, primary_key=True),
+    Column("purpose", Text),
+    Column("until", TIME),
+)
 blocks = Table(
     "blocks",
     tenant_metadata,

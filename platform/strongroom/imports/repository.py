@@ -49,3 +49,9 @@ def change(connection: Connection, upload: Upload, **values: Any) -> bool:
     """Change columns of an import as long as it is open and this try is the one that counts; tell whether it is."""
     mine = (uploads.c.id == upload.id) & (uploads.c.version_id == upload.version_id) & (uploads.c.state == State.OPEN)
     return connection.execute(update(uploads).where(mine).values(**values)).rowcount == 1
+
+
+def sealed_sources(connection: Connection) -> list[tuple[UUID, bytes]]:
+    """Return the sealed sources of imports that have not ended, locked."""
+    query = select(uploads.c.id, uploads.c.source_url).where(uploads.c.source_url.is_not(None)).with_for_update()
+    return [(row.id, bytes(row.source_url)) for row in connection.execute(query)]

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from strongroom.access import Principal
 from strongroom.errors import InvalidPath
 from strongroom.files.paths import check_path
+from strongroom.imports import repository
 from strongroom.imports.models import Source
 from strongroom.jobs.queue import enqueue
 from strongroom.runtime import Runtime
@@ -67,3 +68,14 @@ def usable_name(name: str) -> str | None:
         return check_path(name.replace("\\", "/").rpartition("/")[2].strip())
     except InvalidPath:
         return None
+
+
+def reseal(runtime: Runtime, tenant: Tenant) -> int:
+    """Seal the sources of waiting imports under the present master key; return how many. Idempotent."""
+    with runtime.tenant(tenant) as connection:
+        waiting = repository.sealed_sources(connection)
+        stale = [(upload_id, sealed) for upload_id, sealed in waiting if not runtime.keys.is_present(sealed)]
+        for upload_id, sealed in stale:
+            context = sealed_for(tenant, upload_id)
+            update_upload(connection, upload_id, source_url=runtime.keys.seal(runtime.keys.open(sealed, context), context))
+    return len(stale)

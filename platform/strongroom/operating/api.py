@@ -16,19 +16,23 @@ from strongroom.http.context import current_operator, runtime
 from strongroom.http.json import Blueprint
 from strongroom.http.pace import limit_failed_logins
 from strongroom.http.permissions import operators_only, platform_only
-from strongroom.operating import service
+from strongroom.operating import moves, providers, service
 from strongroom.operating.schemas import (
     AuditPage,
     JobPage,
     JobQuery,
     JobSchema,
     LimitsChange,
+    MoveReportSchema,
+    MoveRequest,
+    MoveTarget,
     NewProviderSchema,
     NewTenantSchema,
     OperatedTenantPage,
     OperatedTenantSchema,
     OperatorPage,
     PageOfSlugs,
+    ProviderChange,
     ProviderPage,
     ProviderSchema,
     StatsQuery,
@@ -173,7 +177,7 @@ def get_stats(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.response(200, ProviderPage)
 def list_providers() -> dict[str, Any]:
     """List the providers, without their secrets."""
-    return {"items": service.list_providers(runtime()), "next_cursor": None}
+    return {"items": providers.list_shown(runtime()), "next_cursor": None}
 
 
 @blueprint.post("/providers")
@@ -181,16 +185,63 @@ def list_providers() -> dict[str, Any]:
 @blueprint.arguments(NewProviderSchema)
 @blueprint.response(201, ProviderSchema)
 def add_provider(body: dict[str, Any]) -> Any:
-    """Add a provider after having seen that it works."""
-    return service.add_provider(runtime(), current_operator().email, **body)
+    """Add a provider after having seen that everything works there."""
+    return providers.shown(runtime(), providers.add_provider(runtime(), current_operator().email, **body))
+
+
+@blueprint.patch("/providers/<name>")
+@operators_only("admin")
+@blueprint.arguments(ProviderChange)
+@blueprint.response(200, ProviderSchema)
+def update_provider(body: dict[str, Any], name: str) -> Any:
+    """Replace a provider's configuration or secrets, after having seen that everything works with them."""
+    change = {"config": body.get("config"), "secrets": body.get("secrets")}
+    return providers.shown(runtime(), providers.update_provider(runtime(), current_operator().email, name, **change))
+
+
+@blueprint.delete("/providers/<name>")
+@operators_only("admin")
+@blueprint.response(204)
+def delete_provider(name: str) -> None:
+    """Forget a provider that no tenant uses."""
+    providers.delete_provider(runtime(), current_operator().email, name)
+
+
+@blueprint.put("/tenants/<slug>/provider")
+@operators_only("admin")
+@blueprint.arguments(MoveTarget)
+@blueprint.response(200, OperatedTenantSchema)
+def set_tenant_provider(body: dict[str, Any], slug: str) -> dict[str, Any]:
+    """Have a tenant's new files go to a provider; those that it has stay where they are."""
+    return shown(providers.set_tenant_provider(runtime(), current_operator().email, slug, body["provider"]))
+
+
+@blueprint.get("/tenants/<slug>/move")
+@operators_only()
+@blueprint.response(200, MoveReportSchema)
+def get_move(slug: str) -> Any:
+    """Tell how the move of a tenant's bytes stands."""
+    return moves.report(runtime(), slug)
+
+
+@blueprint.post("/tenants/<slug>/move")
+@operators_only("admin")
+@blueprint.arguments(MoveRequest)
+@blueprint.response(202, MoveReportSchema)
+def begin_move(body: dict[str, Any], slug: str) -> Any:
+    """Move a tenant's bytes to another provider while it goes on working; one that runs goes on."""
+    if body["dry_run"]:
+        left = moves.plan(runtime(), slug, body["provider"])
+        return {"tenant": slug, "provider": body["provider"], "move": None, "left": left, "failures": []}
+    return moves.begin(runtime(), current_operator().email, slug, body["provider"])
 
 
 @blueprint.post("/providers/<name>/test")
 @operators_only("admin")
 @blueprint.response(200, StepsSchema)
 def try_provider(name: str) -> dict[str, Any]:
-    """Write, read, list and delete a probe object at a provider."""
-    steps = service.try_provider(runtime(), name)
+    """Do at a provider once everything that Strongroom does there; tell how each step went."""
+    steps = providers.try_provider(runtime(), name)
     return {"ok": all(step.ok for step in steps), "steps": steps}
 
 

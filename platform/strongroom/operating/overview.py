@@ -16,7 +16,6 @@ from strongroom.errors import DomainError
 from strongroom.jobs import queue
 from strongroom.operating.service import list_providers
 from strongroom.runtime import Runtime
-from strongroom.storage.providers import make_provider
 from tenants import repository
 from tenants.models import Limits, ProviderInfo, Tenant
 from tenants.tables import usage_daily
@@ -92,7 +91,7 @@ def parts(runtime: Runtime) -> list[Part]:
         providers = list_providers(runtime)
     except DomainError:
         return looked
-    return looked + [_look(f"Provider {each.name}", partial(_provider, each)) for each in providers]
+    return looked + [_look(f"Provider {each.name}", partial(_provider, runtime, each)) for each in providers]
 
 
 def _look(name: str, look: Callable[[], str]) -> Part:
@@ -117,9 +116,9 @@ def _workers(runtime: Runtime) -> str:
     return "Nothing is overdue"
 
 
-def _provider(info: ProviderInfo) -> str:
+def _provider(runtime: Runtime, info: ProviderInfo) -> str:
     started = time.perf_counter()
-    make_provider(info.kind, info.config).check()
+    runtime.make_provider(info).check()
     return _ms(started)
 
 

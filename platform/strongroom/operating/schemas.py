@@ -23,6 +23,9 @@ class LimitsSchema(Schema):
     max_file_size_bytes = fields.Integer(strict=True, validate=validate.Range(1, MOST))
     requests_per_s = fields.Integer(strict=True, validate=validate.Range(1, MOST))
     parallel_uploads = fields.Integer(strict=True, validate=validate.Range(1, MOST))
+    own_providers = fields.Integer(
+        strict=True, validate=validate.OneOf([0, 1]), metadata={"description": "1: the tenant may bring storage providers of its own."}
+    )
 
 
 class NewTenantSchema(Schema):
@@ -117,12 +120,23 @@ class StatsSchema(Schema):
     next_cursor = fields.String(allow_none=True)
 
 
+SECRETS = {"description": "Secrets by name, as docs/guides/providers.md tells for each kind. Kept sealed, never shown."}
+
+
+class ProviderChange(Schema):
+    """A new configuration, new secrets, or both; each replaces the former one as a whole."""
+
+    config = fields.Dict(keys=fields.String())
+    secrets = fields.Dict(keys=fields.String(), load_only=True, metadata=SECRETS)
+
+
 class NewProviderSchema(Schema):
     """A provider to be added."""
 
     name = fields.String(required=True, validate=validate.Regexp(r"[a-z0-9][a-z0-9-]{0,62}\Z"))
     kind = fields.String(required=True)
     config = fields.Dict(keys=fields.String(), required=True, load_only=True)
+    secrets = fields.Dict(keys=fields.String(), load_default=dict, load_only=True, metadata=SECRETS)
     default = fields.Boolean(load_default=False, load_only=True)
 
 
@@ -133,6 +147,7 @@ class ProviderSchema(Schema):
     name = fields.String()
     kind = fields.String()
     config = fields.Dict(keys=fields.String())
+    secrets_set = fields.List(fields.String(), metadata={"description": "The names of the secrets that are set."})
     is_default = fields.Boolean()
     created_at = fields.AwareDateTime(format="iso")
 
@@ -150,6 +165,7 @@ class StepSchema(Schema):
     name = fields.String()
     ok = fields.Boolean()
     detail = fields.String()
+    advice = fields.String(metadata={"description": "What to do where the step failed."})
 
 
 class StepsSchema(Schema):
@@ -157,6 +173,55 @@ class StepsSchema(Schema):
 
     ok = fields.Boolean()
     steps = fields.List(fields.Nested(StepSchema))
+
+
+class MoveTarget(Schema):
+    """Where a tenant's files are to go."""
+
+    provider = fields.String(required=True, metadata={"description": "Name of a provider of the operator's."})
+
+
+class MoveRequest(MoveTarget):
+    """A move to begin."""
+
+    dry_run = fields.Boolean(load_default=False, metadata={"description": "Only tell how much there is to move."})
+
+
+class MoveSchema(Schema):
+    """A move."""
+
+    state = fields.String(metadata={"description": "running or done"})
+    moved_objects = fields.Integer()
+    moved_bytes = fields.Integer()
+    problem = fields.String(metadata={"description": "What holds it up at present, or ended it early."})
+    began_at = fields.AwareDateTime(format="iso")
+    ended_at = fields.AwareDateTime(format="iso", allow_none=True)
+
+
+class LeftSchema(Schema):
+    """What lies elsewhere than where new files go."""
+
+    objects = fields.Integer()
+    size_bytes = fields.Integer()
+    uploads = fields.Integer(metadata={"description": "Uploads under way: they end where they began, and are moved afterwards."})
+
+
+class FailureSchema(Schema):
+    """A version that was left where it is."""
+
+    version_id = fields.UUID()
+    path = fields.String()
+    reason = fields.String()
+
+
+class MoveReportSchema(Schema):
+    """How a tenant's move stands; `move` is null where there never was one, and in a dry run."""
+
+    tenant = fields.String()
+    provider = fields.String()
+    move = fields.Nested(MoveSchema, allow_none=True)
+    left = fields.Nested(LeftSchema)
+    failures = fields.List(fields.Nested(FailureSchema))
 
 
 class JobQuery(PageQuery):

@@ -1,4 +1,4 @@
-"""What an operator does: make, suspend, resume and delete tenants, test providers, retry jobs, watch usage. Knows no HTTP."""
+"""What an operator does: make, suspend, resume and delete tenants, retry jobs, watch usage. Knows no HTTP."""
 
 from __future__ import annotations
 
@@ -12,18 +12,16 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from strongroom.auth import operators
-from strongroom.errors import DomainError, NotFound
+from strongroom.errors import NotFound
 from strongroom.jobs import queue
 from strongroom.jobs.queue import Job
 from strongroom.runtime import Runtime
 from strongroom.security.passwords import check_password
-from strongroom.storage.probe import probe
-from strongroom.storage.providers import make_provider
 from strongroom.users import service as users
+from tenants import providers as registered
 from tenants import repository
 from tenants import service as tenants
 from tenants.models import ProviderInfo, Tenant, TenantStatus
-from tenants.provider_secrets import open_secrets
 from tenants.tables import usage_daily
 
 DELETE_TENANT = "tenant.delete"
@@ -55,15 +53,6 @@ class DayFigures:
     bytes_out: int
     stored_bytes: int
     stored_files: int
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of a provider's test."""
-
-    name: str
-    ok: bool
-    detail: str
 
 
 def create_tenant(
@@ -156,6 +145,8 @@ def remove_tenant_data(runtime: Runtime, tenant_id: UUID) -> None:
     tenants.drop_schema(runtime.databases, tenant)
     for provider_id in runtime.provider_ids(tenant):
         runtime.storage(tenant, provider_id).delete_all()
+    if tenant.status == TenantStatus.DELETED:
+        registered.forget_owned(runtime.databases, tenant_id)
     tenants.finish_deletion(runtime.databases, tenant_id)
     runtime.registry.forget()
 
@@ -174,7 +165,7 @@ def list_figures(
     )
     with runtime.databases.control() as connection:
         found = repository.list_tenants(connection, after=after, limit=limit, search=search, status=status)
-        providers = {each.id: each.name for each in repository.list_providers(connection)}
+        providers = repository.provider_names(connection)
         activity = {row.tenant_id: row for row in connection.execute(did)}
         held = {row.tenant_id: row for row in connection.execute(holds)}
     return [_figures(tenant, providers[tenant.provider_id], activity.get(tenant.id), held.get(tenant.id)) for tenant in found]
@@ -204,46 +195,6 @@ def list_providers(runtime: Runtime) -> list[ProviderInfo]:
     """Return all providers, without their secrets."""
     with runtime.databases.control() as connection:
         return repository.list_providers(connection)
-
-
-def add_provider(
-    runtime: Runtime, operator: str, *, name: str, kind: str, config: dict[str, Any], secrets: Mapping[str, Any] | None = None,
-    default: bool = False,
-) -> ProviderInfo:  # fmt: skip
-    """Add a provider after having seen that it works.
-
-    Raises:
-        UnknownProviderKind, ValidationFailed, StorageUnavailable, AlreadyExists
-    """
-    info = tenants.add_provider(runtime.databases, runtime.keys, name=name, kind=kind, config=config, secrets=secrets, default=default)
-    operators.record(runtime.databases, operator, "provider.add", name, {"kind": kind})
-    return info
-
-
-def set_default_provider(runtime: Runtime, operator: str, name: str) -> ProviderInfo:
-    """Make a provider the one that new tenants get.
-
-    Raises:
-        NotFound
-    """
-    info = tenants.set_default_provider(runtime.databases, name)
-    operators.record(runtime.databases, operator, "provider.default", name)
-    return info
-
-
-def try_provider(runtime: Runtime, name: str) -> list[Step]:
-    """Write, read, list and delete a probe object at a provider; return how each step went.
-
-    Raises:
-        NotFound: there is no such provider.
-    """
-    with runtime.databases.control() as connection:
-        info = repository.get_provider(connection, name=name)
-    try:
-        provider = make_provider(info.kind, info.config, open_secrets(runtime.keys, info))
-    except DomainError as error:
-        return [Step("open", ok=False, detail=error.detail)]
-    return [Step(each, ok=not problem, detail=problem) for each, problem in probe(provider)]
 
 
 def list_jobs(runtime: Runtime, *, state: str | None = None, before: UUID | None = None, limit: int = 100) -> list[Job]:

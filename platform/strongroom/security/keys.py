@@ -48,6 +48,10 @@ class KeyRing:
         nonce = os.urandom(NONCE_BYTES)
         return _key_id(key) + nonce + AESGCM(key).encrypt(nonce, plain, context.encode())
 
+    def is_present(self, sealed: bytes) -> bool:
+        """Tell whether something was sealed under the present master key."""
+        return sealed[:KEY_ID_BYTES] == _key_id(derive(self._masters[0], b"secrets", "seal"))
+
     def open(self, sealed: bytes, context: str) -> bytes:
         """Decrypt what `seal` made under the present or a former master key.
 

@@ -5,6 +5,7 @@ Each kind imports its module when it is used: a process whose tenants live on a 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,49 @@ KINDS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Provider]] = {
     "opendal": _opendal,
     "s3": _s3,
 }
+
+
+TENANTS_FIELDS = {
+    "s3": frozenset({"bucket", "endpoint_url", "region", "addressing", "verify_parts", "timeout_s"}),
+    "gcs": frozenset({"bucket", "project", "timeout_s"}),
+}
+"""What a tenant may say of a provider of its own. Not among it: files, identities and roles of this machine, other endpoints of Google."""
+GOOGLE_TOKENS = "https://oauth2.googleapis.com/token"
+
+
+def make_tenants_provider(kind: str, config: Mapping[str, Any], secrets: Mapping[str, Any], pools: Callable[..., Any]) -> Provider:
+    """Return a provider that a tenant brought: it reaches public addresses alone, over connections that `pools` makes.
+
+    Raises:
+        UnknownProviderKind: tenants may not bring one of that kind.
+        ValidationFailed: its configuration is wrong, or names what a tenant may not.
+    """
+    if kind not in TENANTS_FIELDS:
+        raise UnknownProviderKind(f"A tenant brings providers of these kinds: {', '.join(sorted(TENANTS_FIELDS))}.")
+    refused = sorted(set(config) - TENANTS_FIELDS[kind])
+    if refused:
+        raise ValidationFailed(errors={f"config.{name}": ["This cannot be set for a provider of your own."] for name in refused})
+    if kind == "gcs":
+        _check_googles_key(secrets.get("service_account"))
+        return _gcs(config, secrets)
+    from strongroom.storage import s3  # noqa: PLC0415  as above
+
+    return s3.make(config, secrets, pools)
+
+
+def _check_googles_key(key: object) -> None:
+    """A key says itself where its tokens are to be fetched: only Google's own address is taken."""
+    try:
+        found = json.loads(key) if isinstance(key, str) else key
+    except ValueError:
+        found = None
+    if isinstance(found, Mapping) and (found.get("token_uri"), found.get("universe_domain", "googleapis.com")) == (
+        GOOGLE_TOKENS,
+        "googleapis.com",
+    ):
+        return
+    text = f"This must be the JSON key of a service account of Google's, with the token_uri {GOOGLE_TOKENS}."
+    raise ValidationFailed(text, errors={"secrets.service_account": [text]})
 
 
 def make_provider(kind: str, config: Mapping[str, Any], secrets: Mapping[str, Any] | None = None) -> Provider:

@@ -31,7 +31,7 @@ from strongroom.storage.s3_config import S3Config, StsConfig, parse
 from strongroom.storage.s3_errors import OTHER_PARTS, error_code, from_code, translated
 from strongroom.storage.s3_reader import S3Reader
 from strongroom.storage.s3_sts import NarrowedCredentials
-from strongroom.storage.s3_wire import Bytes, S3Wire
+from strongroom.storage.s3_wire import Bytes, Pools, S3Wire
 from strongroom.storage.s3_writer import LIMITS, S3Writer, begin, discard, finish, head, part_params
 
 BATCH = 1000
@@ -45,18 +45,20 @@ NARROWED_KEPT = 64
 CHECK_PREFIX = "tn-" + "0" * 32 + "/"
 
 
-def make(config: Mapping[str, Any], secrets: Mapping[str, str]) -> Provider:
+def make(config: Mapping[str, Any], secrets: Mapping[str, str], pools: Pools | None = None) -> Provider:
     """Return the provider of a configuration; the same one while the process has it, with its connections.
+
+    `pools` makes the connections of one that a tenant brought: no request of it goes by another way.
 
     Raises:
         ValidationFailed
     """
-    return _made(parse(config, secrets))
+    return _made(parse(config, secrets), pools)
 
 
 @functools.lru_cache(maxsize=16)
-def _made(config: S3Config) -> S3Provider:
-    wire = S3Wire(config)
+def _made(config: S3Config, pools: Pools | None) -> S3Provider:
+    wire = S3Wire(config, pools=pools)
     return NarrowingS3Provider(wire, config.sts) if config.sts else S3Provider(wire)
 
 

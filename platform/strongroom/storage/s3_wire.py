@@ -19,11 +19,12 @@ import boto3
 import urllib3
 from botocore.config import Config
 from botocore.credentials import CredentialResolver, RefreshableCredentials
-from botocore.httpsession import get_cert_path
+from botocore.exceptions import HTTPClientError
+from botocore.httpsession import URLLib3Session, get_cert_path
 from botocore.session import Session
 from urllib3.exceptions import HTTPError
 
-from strongroom.errors import DomainError, StorageUnavailable
+from strongroom.errors import DomainError, OutboundRefused, StorageUnavailable
 from strongroom.storage.s3_config import Credentials, S3Config, StsConfig
 from strongroom.storage.s3_errors import RETRYABLE, code_of, from_code, from_exception, translated
 from strongroom.storage.s3_memory import PIECE_BYTES
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from mypy_boto3_sts.client import STSClient
 
 T = TypeVar("T")
+Pools = Callable[..., urllib3.PoolManager]
+"""Makes the connections of a provider that a tenant has named: they reach public addresses alone."""
 Piece = bytes | bytearray | memoryview
 TRIES = 6
 CONNECT_TIMEOUT_S = 5.0
@@ -83,12 +86,16 @@ class _Again(Exception):
 class S3Wire:
     """A bucket's connection. Safe to share between threads."""
 
-    def __init__(self, config: S3Config, source: Source | None = None) -> None:
+    def __init__(self, config: S3Config, source: Source | None = None, pools: Pools | None = None) -> None:
         self.config, self.bucket = config, config.bucket
-        self.client = _client(config, source)
-        ca_file = config.ca_file or get_cert_path(True)
         timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT_S, config.timeout_s), read=config.timeout_s)
-        self._pool = urllib3.PoolManager(maxsize=CONNECTIONS, retries=False, timeout=timeout, blocksize=PIECE_BYTES, ca_certs=ca_file)
+        options: dict[str, Any] = {"maxsize": CONNECTIONS, "retries": False, "timeout": timeout, "blocksize": PIECE_BYTES}
+        if pools is None:
+            options["ca_certs"] = config.ca_file or get_cert_path(True)
+        self._pool = (pools or urllib3.PoolManager)(**options)
+        self.client = _client(config, source)
+        if pools is not None:
+            self.client._endpoint.http_session = _GuardedSession(self._pool)  # type: ignore[attr-defined]  # botocore offers no other way
 
     def sign(self, operation: str, params: dict[str, Any], lifetime_s: int = OWN_LIFETIME_S) -> str:
         """Return a URL that does `operation` on the bucket until its lifetime is over."""
@@ -193,6 +200,29 @@ def _md5(body: Body) -> str:
     for piece in body.chunks():
         digest.update(piece)
     return digest.hexdigest()
+
+
+class _GuardedSession(URLLib3Session):
+    """Sends what botocore sends over connections that were given to it: no proxy, and their own certificates and guard."""
+
+    def __init__(self, pools: urllib3.PoolManager) -> None:
+        super().__init__()
+        self._pools = pools
+
+    def _get_connection_manager(self, url: str, proxy_url: str | None = None) -> urllib3.PoolManager:  # noqa: ARG002 - no proxy
+        return self._pools
+
+    def _setup_ssl_cert(self, conn: Any, url: str, verify: Any) -> None:
+        """The pools bring their own."""
+
+    def send(self, request: Any) -> Any:
+        try:
+            return super().send(request)
+        except HTTPClientError as error:
+            refused = error.kwargs.get("error")
+            if isinstance(refused, OutboundRefused):
+                raise refused from None
+            raise
 
 
 class Source(Protocol):

@@ -1,0 +1,27 @@
+"""A tenant's move, for SQLAlchemy Core."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Table, Text, Uuid
+
+from strongroom.db.tables import TIME, tenant_metadata
+
+moves = Table(
+    "moves",
+    tenant_metadata,
+    Column("only_row", Boolean, primary_key=True),
+    Column("provider_id", Uuid),
+    Column("state", Text),
+    Column("moved_objects", BigInteger),
+    Column("moved_bytes", BigInteger),
+    Column("problem", Text),
+    Column("began_at", TIME),
+    Column("ended_at", TIME),
+)
+move_failures = Table(
+    "move_failures",
+    tenant_metadata,
+    Column("version_id", Uuid, primary_key=True),
+    Column("reason", Text),
+    Column("at", TIME),
+)

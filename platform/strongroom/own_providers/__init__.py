@@ -1,0 +1,1 @@
+"""Storage providers that a tenant brings itself, where its plan allows that."""
