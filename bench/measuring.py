@@ -111,7 +111,9 @@ def _once(candidate: Candidate, unit: float) -> tuple[float, float]:
     return done / took_s, cpu_s / done
 
 
-def show(title: str, found: dict[str, Rounds], goals: Sequence[Goal], *, scale: float = 1000.0, units: tuple[str, str] = ("MB/s", "s/GB")) -> None:
+def show(
+    title: str, found: dict[str, Rounds], goals: Sequence[Goal], *, scale: float = 1000.0, units: tuple[str, str] = ("MB/s", "s/GB")
+) -> None:
     """Print a table and the goals."""
     print(f"\n{title}")
     width = max(len(name) for name in found)

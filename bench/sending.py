@@ -12,7 +12,9 @@ PATIENCE_S = 3600.0
 BLOCK = noise(MIB)
 
 
-def upload(port: int, method: str, path: str, headers: Mapping[str, str], size: int, *, chunked: bool = False, block: bytes = BLOCK) -> wire.Reply:
+def upload(
+    port: int, method: str, path: str, headers: Mapping[str, str], size: int, *, chunked: bool = False, block: bytes = BLOCK
+) -> wire.Reply:
     """Send `size` bytes as one request's body; return the answer.
 
     Raises:
