@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -23,11 +24,14 @@ def measure(folder: Path, size: int, rounds: int) -> dict[str, Rounds]:
         for each in (ours, behind):
             sending.upload(each.port, "PUT", each.path(NAME), each.headers, size)
         (stored,) = ours.tenant.stored().values()
-        os.link(stored, plain / NAME) if stored.stat().st_dev == plain.stat().st_dev else (plain / NAME).write_bytes(stored.read_bytes())
+        os.link(stored, plain / NAME)  # both are below the folder for temporary files
         files = behind.deployment.state / "files"
-        with peers.nginx_files(folder, plain) as alone, nginx(folder, behind.port, files) as front, ours.workers_stopped():
-            with behind.workers_stopped():
-                return interleave(candidates(ours, behind, alone, front.port, front_pid(folder), size), rounds)
+        with contextlib.ExitStack() as stack:
+            alone = stack.enter_context(peers.nginx_files(folder, plain))
+            front = stack.enter_context(nginx(folder, behind.port, files))
+            stack.enter_context(ours.workers_stopped())
+            stack.enter_context(behind.workers_stopped())
+            return interleave(candidates(ours, behind, alone, front.port, front_pid(folder), size), rounds)
 
 
 def front_pid(folder: Path) -> int:

@@ -140,4 +140,5 @@ def machine() -> str:
     """Describe this machine in a line."""
     model = next((line.partition(": ")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
     memory = psutil.virtual_memory().total / 2**30
-    return f"{os.cpu_count()} cores ({model or platform.machine()}), {memory:.0f} GiB, Linux {platform.release()}, Python {platform.python_version()}"
+    kind, python = model or platform.machine(), platform.python_version()
+    return f"{os.cpu_count()} cores ({kind}), {memory:.0f} GiB, Linux {platform.release()}, Python {python}"

@@ -45,7 +45,8 @@ def _send(sock: socket.socket, size: int, block: bytes, *, chunked: bool) -> Non
 
 def upload_form(port: int, path: str, headers: Mapping[str, str], name: str, size: int) -> wire.Reply:
     """Send a form with one file of `size` bytes."""
-    first = f'--bound\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: application/octet-stream\r\n\r\n'.encode()
+    disposition = f'Content-Disposition: form-data; name="file"; filename="{name}"'
+    first = f"--bound\r\n{disposition}\r\nContent-Type: application/octet-stream\r\n\r\n".encode()
     last = b"\r\n--bound--\r\n"
     lines = [*(f"{key}: {value}" for key, value in headers.items()), f"Content-Length: {len(first) + size + len(last)}"]
     with wire.connect(port, PATIENCE_S) as sock:

@@ -26,9 +26,10 @@ FILL = """
 WITH made AS (
     SELECT gen_random_uuid() AS file_id, gen_random_uuid() AS version_id, n FROM generate_series(1, %(count)s) AS n
 ), one AS (
-    INSERT INTO versions (id, file_id, bucket_id, provider_id, size_bytes, content_type, detected_type, etag, fingerprint, blake3, status,
-                          verdict, engine, scanned_bytes, created_by)
-    SELECT made.version_id, made.file_id, %(bucket)s, provider_id, size_bytes, content_type, detected_type, etag, fingerprint, blake3, 'available',
+    INSERT INTO versions (id, file_id, bucket_id, provider_id, size_bytes, content_type, detected_type, etag, fingerprint, blake3,
+                          status, verdict, engine, scanned_bytes, created_by)
+    SELECT made.version_id, made.file_id, %(bucket)s, provider_id, size_bytes, content_type, detected_type, etag, fingerprint, blake3,
+           'available',
            'clean', 'bench', size_bytes, created_by
     FROM made, (SELECT * FROM versions LIMIT 1) AS sample
 )
