@@ -1,6 +1,6 @@
 """Does a file of 50 GiB go through, by tus and by direct parts? Refuses to start without room for it. `--help`
 
-The bytes are zeros that are made on the fly. What is stored is removed before the next door is tried.
+The bytes are one MiB of noise again and again, made on the fly. What is stored is removed before the next door is tried.
 """
 
 from __future__ import annotations
