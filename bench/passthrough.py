@@ -37,7 +37,7 @@ def empty(s3: S3Server) -> None:
     client.close()
 
 
-def candidates(ours: Measured, s3: S3Server, express: peers.Peer, tus: peers.Peer | None, size: int) -> list[Candidate]:
+def candidates(ours: Measured, s3: S3Server, express: peers.Peer, tus: peers.Peer, size: int) -> list[Candidate]:
     """Return who is compared."""
 
     def put() -> int:
@@ -60,7 +60,7 @@ def candidates(ours: Measured, s3: S3Server, express: peers.Peer, tus: peers.Pee
         Candidate(OURS_TUS, our_tus, ours.roots, tidy),
         Candidate(EXPRESS, form, lambda: [express.pid], tidy),
     ]
-    return [*compared, _tus(tus, size, tidy)] if tus else compared
+    return [*compared, _tus(tus, size, tidy)]
 
 
 def _tus(tus: peers.Peer, size: int, tidy: Callable[[], None]) -> Candidate:
@@ -90,7 +90,7 @@ def measure(server: str, size: int, rounds: int) -> dict[str, Rounds]:
         s3 = stack.enter_context(SERVERS[server]())
         ours = stack.enter_context(strongroom(s3))
         express = stack.enter_context(peers.express_s3(folder, s3))
-        tus = stack.enter_context(peers.tus_s3_server(folder, s3)) if server == "ceph" else None  # it breaks off at rclone
+        tus = stack.enter_context(peers.tus_s3_server(folder, s3))
         stack.enter_context(ours.workers_stopped())
         return interleave(candidates(ours, s3, express, tus, size), rounds)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 
 from tests.acceptance import wire
 from tests.acceptance.content import MIB, noise
@@ -24,7 +25,8 @@ def upload(
     lines = [*(f"{name}: {value}" for name, value in headers.items()), framing, "Connection: close"]
     with wire.connect(port, PATIENCE_S) as sock:
         sock.sendall(wire.head(method, path, lines))
-        _send(sock, size, block, chunked=chunked)
+        with suppress(BrokenPipeError, ConnectionResetError):  # then the answer tells why
+            _send(sock, size, block, chunked=chunked)
         reply = wire.read_reply(sock, method)
     return _good(reply)
 

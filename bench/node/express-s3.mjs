@@ -9,6 +9,7 @@ const client = new S3Client({
   region: "us-east-1",
   endpoint: s3.endpoint,
   forcePathStyle: true,
+  requestChecksumCalculation: "WHEN_REQUIRED", // older S3 servers refuse the trailers of the default
   credentials: { accessKeyId: s3.key, secretAccessKey: s3.secret },
 });
 

@@ -10,6 +10,7 @@ const datastore = new S3Store({
     region: "us-east-1",
     endpoint: s3.endpoint,
     forcePathStyle: true,
+    requestChecksumCalculation: "WHEN_REQUIRED", // older S3 servers refuse the trailers of the default
     credentials: { accessKeyId: s3.key, secretAccessKey: s3.secret },
   },
 });
