@@ -1,170 +1,121 @@
-"""Does an API process stay small while big files stream through it? `python -m bench.memory --help`
+"""Does an API process stay small while big files stream through it? Every door, every provider, one stream and eight. `--help`
 
-Starts a deployment of its own, measures its idle API processes, sends `--streams` uploads of `--size` MiB at the same
-time (made on the fly, never on the client's disk), and samples the memory of every API process meanwhile. Only
-127.0.0.1 is used; everything is removed at the end. Exit code 1: the goal was missed, or an upload failed.
+One API process takes all of it. For each case it is told what the process had when idle, the most that it ever had (RSS,
+looked at each 50 ms), and its CPU time. Exit code 1: a goal was missed.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import os
-import shutil
-import sys
+import contextlib
 import threading
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 
 import psutil
 
-from tests.acceptance import wire
-from tests.acceptance.client import Client
-from tests.acceptance.content import MIB, noise
-from tests.acceptance.deployment import Deployment
-from tests.acceptance.waiting import wait_until
+from bench.doors import DOORS
+from bench.measuring import Goal, keep
+from bench.passthrough import empty
+from bench.strongroom import Measured, strongroom
+from tests.acceptance.content import MIB
+from tests.services.rclone import rclone
 
-GOAL_BYTES = 64 * MIB
-SAMPLE_S, PSS_EVERY = 0.1, 5
-SETTLE_S = 30.0
-ROOM_TO_SPARE = 4 << 30
-UPLOAD_BOUND_S = 1800.0
+ONE_MIB, MANY_MIB, MANY = 128, 256, 8
+SAMPLE_S = 0.05
 
 
-@dataclasses.dataclass
-class Process:
-    """One API process: what it had when idle, and the most it ever had."""
+@dataclass(frozen=True)
+class Case:
+    """What one case came to. Memory in MiB."""
 
-    process: psutil.Process
-    idle_rss: int = 0
-    idle_pss: int = 0
-    peak_rss: int = 0
-    peak_pss: int = 0
-    cpu_before_s: float = 0.0
+    provider: str
+    door: str
+    streams: int
+    idle: float
+    peak: float
+    mb_per_s: float
+    cpu_s_per_gb: float
 
-    def rss(self) -> int:
-        return int(self.process.memory_info().rss)
-
-    def pss(self) -> int:
-        return int(self.process.memory_full_info().pss)
-
-    def cpu_s(self) -> float:
-        times = self.process.cpu_times()
-        return float(times.user + times.system)
-
-    def note_idle(self) -> None:
-        self.idle_rss = self.peak_rss = self.rss()
-        self.idle_pss = self.peak_pss = self.pss()
-        self.cpu_before_s = self.cpu_s()
-
-    def sample(self, *, with_pss: bool) -> None:
-        self.peak_rss = max(self.peak_rss, self.rss())
-        if with_pss:
-            self.peak_pss = max(self.peak_pss, self.pss())
+    @property
+    def goal(self) -> Goal:
+        """The most that is allowed."""
+        limit = ONE_MIB if self.streams == 1 else MANY_MIB
+        return Goal(f"{self.provider} {self.door} x {self.streams}, peak RSS in MiB", self.peak, limit, at_least=False)
 
 
-class Sampler(threading.Thread):
-    """Looks at every process each 100 ms until it is stopped."""
+class Peak(threading.Thread):
+    """The most memory that a process has until it is told to stop, in MiB."""
 
-    def __init__(self, processes: list[Process]) -> None:
+    def __init__(self, process: psutil.Process) -> None:
         super().__init__(daemon=True)
-        self._processes, self._over, self.samples = processes, threading.Event(), 0
+        self._process, self._over, self.most = process, threading.Event(), 0.0
 
     def run(self) -> None:
+        """Look again and again."""
         while not self._over.wait(SAMPLE_S):
-            for process in self._processes:
-                process.sample(with_pss=self.samples % PSS_EVERY == 0)
-            self.samples += 1
+            self.most = max(self.most, rss(self._process))
 
-    def stop(self) -> None:
+    def stop(self) -> float:
+        """End, and return the most."""
         self._over.set()
         self.join()
+        return max(self.most, rss(self._process))
 
 
-def send(client: Client, bucket: str, path: str, size: int) -> int:
-    """Upload `size` bytes that are made on the fly; return the answer's status."""
-    block = noise(MIB, size)
-    lines = [f"Host: {client.host_header}", f"Authorization: Bearer {client.token}", f"Content-Length: {size}", "Connection: close"]
-    with wire.connect(client.port, UPLOAD_BOUND_S) as sock:
-        sock.sendall(wire.head("PUT", client.object_path(bucket, path), lines))
-        left = size
-        while left:
-            sock.sendall(memoryview(block)[: min(left, MIB)])
-            left -= min(left, MIB)
-        return wire.read_reply(sock, "PUT").status_code
+def rss(process: psutil.Process) -> float:
+    """The resident memory in MiB."""
+    return float(process.memory_info().rss) / MIB
 
 
-def settled(processes: list[Process]) -> bool:
-    """Whether the processes' memory stood still for a second."""
-    before = [each.rss() for each in processes]
-    threading.Event().wait(1.0)
-    return all(abs(each.rss() - rss) < MIB for each, rss in zip(processes, before, strict=True))
-
-
-def warm_up(deployment: Deployment, client: Client, streams: int) -> None:
-    """Have every process answer a few requests and take small files, so that 'idle' means idle and not 'never used'."""
-    client.bucket("bench", versioning=False, trash_days=0)
+def one_case(ours: Measured, provider: str, door: str, streams: int, size: int) -> Case:
+    """Send `size` bytes in each of some streams at the same time."""
+    (pid,) = ours.api()
+    process, send = psutil.Process(pid), DOORS[door]
+    idle, before, began = rss(process), process.cpu_times(), time.monotonic()
+    peak = Peak(process)
+    peak.start()
     with ThreadPoolExecutor(streams) as pool:
-        statuses = list(pool.map(lambda number: send(client, "bench", f"warm-{number}", 64 * 1024), range(4 * streams)))
-    if set(statuses) != {201}:
-        raise RuntimeError(f"warming up failed: {statuses}")
-    deployment.wait_ready()
+        list(pool.map(lambda number: send(ours, f"{door}-{number}", size), range(streams)))
+    took_s, after, total = time.monotonic() - began, process.cpu_times(), streams * size
+    cpu_s = after.user + after.system - before.user - before.system
+    return Case(provider, door, streams, idle, peak.stop(), total / 1e6 / took_s, cpu_s / (total / 1e9))
 
 
-def measure(deployment: Deployment, client: Client, streams: int, size: int) -> bool:
-    """Measure and print; return whether the goal was kept."""
-    processes = [Process(psutil.Process(pid)) for pid in deployment.children("serve")]
-    fresh = [each.rss() for each in processes]
-    warm_up(deployment, client, streams)
-    wait_until(lambda: settled(processes), SETTLE_S, "the memory to stand still")
-    for each in processes:
-        each.note_idle()
-    sampler = Sampler(processes)
-    sampler.start()
-    began = time.monotonic()
-    with ThreadPoolExecutor(streams) as pool:
-        statuses = list(pool.map(lambda number: send(client, "bench", f"big-{number}", size), range(streams)))
-    took_s = time.monotonic() - began
-    sampler.stop()
-    print_figures(processes, fresh, streams * size, took_s, sampler.samples)
-    if set(statuses) != {201}:
-        print(f"not every upload succeeded: {statuses}", file=sys.stderr)
-    return set(statuses) == {201} and all(each.peak_rss - each.idle_rss <= GOAL_BYTES for each in processes)
-
-
-def print_figures(processes: list[Process], fresh: list[int], total: int, took_s: float, samples: int) -> None:
-    """Print what was measured."""
-    print(f"{'process':>9} {'fresh':>8} {'idle RSS':>9} {'peak RSS':>9} {'grew by':>8} {'idle PSS':>9} {'peak PSS':>9} {'CPU s':>9}  goal")
-    for each, first in zip(processes, fresh, strict=True):
-        grown = each.peak_rss - each.idle_rss
-        figures = [first, each.idle_rss, each.peak_rss, grown, each.idle_pss, each.peak_pss]
-        shown = " ".join(f"{figure / MIB:>{width}.1f}" for figure, width in zip(figures, (8, 9, 9, 8, 9, 9), strict=True))
-        print(f"{each.process.pid:>9} {shown} {each.cpu_s() - each.cpu_before_s:>9.1f}  {'kept' if grown <= GOAL_BYTES else 'MISSED'}")
-    cpu_s = sum(each.cpu_s() - each.cpu_before_s for each in processes)
-    print(f"memory in MiB, goal: grown by at most {GOAL_BYTES // MIB}; {samples} samples")
-    print(
-        f"{total / 1e9:.2f} GB in {took_s:.1f} s: {total / 1e6 / took_s:.0f} MB/s; API CPU {cpu_s:.1f} s, {cpu_s / (total / 1e9):.2f} s/GB"
-    )
+def cases(provider: str, doors: Sequence[str], size: int) -> list[Case]:
+    """Measure all doors at one provider; the one stream first, for the allocator gives back little."""
+    found = []
+    with contextlib.ExitStack() as stack:
+        s3 = stack.enter_context(rclone()) if provider == "s3" else None
+        ours = stack.enter_context(strongroom(s3, api_processes="1"))
+        stack.enter_context(ours.workers_stopped())
+        for streams in (1, MANY):
+            for door in doors:
+                found.append(one_case(ours, provider, door, streams, size // (1 if streams == 1 else 4)))
+                print(
+                    found[-1].goal.line(),
+                    f" idle {found[-1].idle:.0f}, {found[-1].mb_per_s:.0f} MB/s, {found[-1].cpu_s_per_gb:.2f} CPU s/GB",
+                )
+                empty(s3) if s3 else ours.drop_bytes()
+    return found
 
 
 def main() -> int:
-    """Parse the arguments and measure."""
+    """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=1024, metavar="MIB", help="size of each upload in MiB (default 1024)")
-    parser.add_argument("--streams", type=int, default=8, metavar="N", help="uploads at the same time (default 8)")
+    parser.add_argument(
+        "--size", type=int, default=1024, metavar="MIB", help="size of an upload in MiB; a quarter where eight come at once"
+    )
+    parser.add_argument("--provider", choices=["filesystem", "s3", "all"], default="all")
+    parser.add_argument("--doors", nargs="+", choices=list(DOORS), default=list(DOORS))
     options = parser.parse_args()
-    needed = options.size * options.streams * MIB + ROOM_TO_SPARE
-    deployment = Deployment(access_token_lifetime_s="7200")  # noqa: S106 - a time, not a token
-    try:
-        if shutil.disk_usage(deployment.folder).free < needed:
-            print(f"{needed / 1e9:.0f} GB of free disk are needed below {deployment.folder}.", file=sys.stderr)
-            return 2
-        deployment.start("--json")
-        load = os.getloadavg()[0]
-        print(f"{options.streams} uploads of {options.size} MiB at once; {os.cpu_count()} cores, load {load:.1f} before")
-        return 0 if measure(deployment, deployment.demo_owner(), options.streams, options.size * MIB) else 1
-    finally:
-        deployment.end()
+    providers = ["filesystem", "s3"] if options.provider == "all" else [options.provider]
+    found = [case for provider in providers for case in cases(provider, options.doors, options.size * MIB)]
+    goals = [case.goal for case in found]
+    keep("memory", {}, goals, cases=[asdict(case) for case in found])
+    return 0 if all(goal.is_met for goal in goals) else 1
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from strongroom.auth.models import Session
 from strongroom.auth.tables import api_keys, sessions, users
@@ -75,33 +75,36 @@ def list_sessions(connection: Connection, user_id: UUID) -> list[Session]:
     ]
 
 
+# Both are run by nearly every request, and made once: making a statement costs more than running it.
+_SESSION_USER = (
+    select(users.c.id, users.c.email, users.c.name, users.c.role)
+    .join(sessions, sessions.c.user_id == users.c.id)
+    .where(
+        sessions.c.id == bindparam("session_id"), sessions.c.kind == bindparam("kind"), sessions.c.ended_at.is_(None),
+        sessions.c.expires_at > func.now(), users.c.status == "active",
+    )
+)  # fmt: skip
+_API_KEY_USER = (
+    select(
+        users.c.id, users.c.email, users.c.name, users.c.role, api_keys.c.secret_hash, api_keys.c.scopes, api_keys.c.used_at,
+        api_keys.c.id.label("api_key_id"), (api_keys.c.used_at > func.now() - timedelta(minutes=1)).label("noted"),
+    )
+    .join(api_keys, api_keys.c.created_by == users.c.id)
+    .where(
+        api_keys.c.key_id == bindparam("key_id"), api_keys.c.revoked_at.is_(None), users.c.status == "active",
+        api_keys.c.expires_at.is_(None) | (api_keys.c.expires_at > func.now()),
+    )
+)  # fmt: skip
+
+
 def session_user(connection: Connection, session_id: UUID, kind: str) -> Any:
     """Return the active user of a living session of that kind."""
-    query = (
-        select(users.c.id, users.c.email, users.c.name, users.c.role)
-        .join(sessions, sessions.c.user_id == users.c.id)
-        .where(
-            sessions.c.id == session_id, sessions.c.kind == kind, sessions.c.ended_at.is_(None),
-            sessions.c.expires_at > func.now(), users.c.status == "active",
-        )
-    )  # fmt: skip
-    return connection.execute(query).first()
+    return connection.execute(_SESSION_USER, {"session_id": session_id, "kind": kind}).first()
 
 
 def api_key_user(connection: Connection, key_id: str) -> Any:
     """Return a living API key with its active user."""
-    query = (
-        select(
-            users.c.id, users.c.email, users.c.name, users.c.role, api_keys.c.secret_hash, api_keys.c.scopes, api_keys.c.used_at,
-            api_keys.c.id.label("api_key_id"), (api_keys.c.used_at > func.now() - timedelta(minutes=1)).label("noted"),
-        )
-        .join(api_keys, api_keys.c.created_by == users.c.id)
-        .where(
-            api_keys.c.key_id == key_id, api_keys.c.revoked_at.is_(None), users.c.status == "active",
-            api_keys.c.expires_at.is_(None) | (api_keys.c.expires_at > func.now()),
-        )
-    )  # fmt: skip
-    return connection.execute(query).first()
+    return connection.execute(_API_KEY_USER, {"key_id": key_id}).first()
 
 
 def maker(connection: Connection, user_id: UUID, api_key_id: UUID | None) -> Any:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, delete, func, insert, literal, or_, select, text, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, literal, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from strongroom.buckets.models import Bucket, Totals
 from strongroom.buckets.tables import buckets, counters
 from strongroom.errors import AlreadyExists, BucketNotEmpty, NotFound
 from tenants.models import Limits
+
+_BY_NAME = select(buckets).where(buckets.c.name == bindparam("name"))  # made once: every upload and listing runs it
+_TOTALS = select(counters.c.used_bytes, counters.c.used_files, counters.c.reserved_bytes, counters.c.reserved_files)
 
 
 def _to_bucket(row: Row[Any]) -> Bucket:
@@ -44,7 +47,7 @@ def get_bucket(connection: Connection, name: str) -> Bucket:
     Raises:
         NotFound
     """
-    row = connection.execute(select(buckets).where(buckets.c.name == name)).first()
+    row = connection.execute(_BY_NAME, {"name": name}).first()
     if row is None:
         raise NotFound("There is no such bucket.")
     return _to_bucket(row)
@@ -132,7 +135,4 @@ def count(connection: Connection, bucket_id: UUID, *, bytes_change: int, files_c
 
 def totals(connection: Connection) -> Totals:
     """Return the tenant's exact totals."""
-    row = connection.execute(
-        select(counters.c.used_bytes, counters.c.used_files, counters.c.reserved_bytes, counters.c.reserved_files)
-    ).one()
-    return Totals(*row)
+    return Totals(*connection.execute(_TOTALS).one())

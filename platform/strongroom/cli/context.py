@@ -18,7 +18,6 @@ from uuid import UUID
 
 import click
 
-from strongroom.cli.deployment import Deployment
 from strongroom.config import Settings, load_settings
 from strongroom.embedded.errors import EmbeddedError
 from strongroom.errors import ConfigurationError, DomainError
@@ -40,6 +39,8 @@ class Session:
         if self.state is None:
             yield load_settings()
             return
+        from strongroom.cli.deployment import Deployment  # noqa: PLC0415 - and with it migrations: not for processes that serve
+
         deployment = Deployment(self.state)
         deployment.check_exists()
         with deployment.database_up():

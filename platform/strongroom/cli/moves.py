@@ -1,4 +1,4 @@
-"""`strongroom tenant move-bytes` and `strongroom tenant set-provider`"""
+"""`strongroom tenant …`: the whole group, with `move-bytes` and `set-provider`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from strongroom.cli.context import OPERATOR, Session, command_options, size
+from strongroom.cli.tenants import tenant
 from strongroom.moving.models import MoveState, Report
 from strongroom.operating import moves, providers
 from strongroom.runtime import Runtime
@@ -16,18 +17,18 @@ from strongroom.runtime import Runtime
 LOOK_S = 1.0
 
 
-@click.command(name="set-provider")
+@tenant.command(name="set-provider")
 @click.argument("slug")
 @click.argument("name")
 @command_options
 def set_provider(session: Session, slug: str, name: str) -> None:
     """Have a tenant's new files go to a provider; those that it has stay where they are."""
     with session.runtime() as runtime:
-        tenant = providers.set_tenant_provider(runtime, OPERATOR, slug, name)
-    session.show({"slug": tenant.slug, "provider": name}, f"New files of '{slug}' go to '{name}' from now on.")
+        made = providers.set_tenant_provider(runtime, OPERATOR, slug, name)
+    session.show({"slug": made.slug, "provider": name}, f"New files of '{slug}' go to '{name}' from now on.")
 
 
-@click.command(name="move-bytes")
+@tenant.command(name="move-bytes")
 @click.argument("slug")
 @click.option("--to", "provider", required=True, help="The provider that is to hold all of the tenant's bytes.")
 @click.option("--dry-run", is_flag=True, help="Only tell how much there is to move.")

@@ -1,15 +1,19 @@
-"""`strongroom serve|worker|beat`: one process each, for whoever supervises them (systemd, containers, `strongroom up`)."""
+"""`strongroom serve|worker|beat`: one process each, for whoever supervises them (systemd, containers, `strongroom up`).
+
+Each imports what it alone needs, so that none holds the others' memory.
+"""
+
+# ruff: noqa: PLC0415 - see above
 
 from __future__ import annotations
+
+from typing import Any
 
 import click
 
 from strongroom.cli.context import explained
 from strongroom.config import load_settings
-from strongroom.jobs.broker import CLOCK_QUEUE, JOB_QUEUE
 from strongroom.logs import configure_logging
-from strongroom.serving import run_server
-from workers.app import make_worker_app
 
 BIND = "127.0.0.1:8000"
 
@@ -19,9 +23,20 @@ BIND = "127.0.0.1:8000"
 def serve(bind: str) -> None:
     """Run the API and the consoles (gunicorn), configured by STRONGROOM_* variables."""
     with explained(as_json=False):
+        from strongroom.serving import run_server
+
         settings = load_settings()
         configure_logging(settings)
         run_server(settings, bind)
+
+
+def _worker_app() -> Any:
+    with explained(as_json=False):
+        from workers.app import make_worker_app
+
+        settings = load_settings()
+        configure_logging(settings)
+        return make_worker_app(settings)
 
 
 @click.command()
@@ -30,10 +45,9 @@ def worker() -> None:
 
     One process each, not Celery's pool: with a broker in SQL a pool child that is killed can take the pool's lock with it.
     """
-    with explained(as_json=False):
-        settings = load_settings()
-        configure_logging(settings)
-        app = make_worker_app(settings)
+    from strongroom.jobs.broker import CLOCK_QUEUE, JOB_QUEUE
+
+    app = _worker_app()
     arguments = [
         "worker",
         "--pool=solo",
@@ -49,8 +63,5 @@ def worker() -> None:
 @click.command()
 def beat() -> None:
     """Run the clock of the background jobs. One is enough; several do no harm."""
-    with explained(as_json=False):
-        settings = load_settings()
-        configure_logging(settings)
-        app = make_worker_app(settings)
+    app = _worker_app()
     app.Beat(scheduler_cls="celery.beat:Scheduler", loglevel="WARNING", max_interval=5).run()

@@ -56,6 +56,14 @@ def _current() -> Select[Any]:
     return select(*_COLUMNS).join(buckets, buckets.c.id == files.c.bucket_id).join(versions, versions.c.id == files.c.version_id)
 
 
+# Statements of hot paths are made once: making one, and the key under which SQLAlchemy finds its compiled form, costs more
+# than running it.
+_BY_ID_EVEN_DELETED = _current().where(files.c.id == bindparam("file_id"))
+_BY_ID = _BY_ID_EVEN_DELETED.where(files.c.deleted_at.is_(None))
+_BY_PATH = _current().where(buckets.c.name == bindparam("bucket"), files.c.path == bindparam("path"), files.c.deleted_at.is_(None))
+_IN_BUCKET = _current().where(files.c.bucket_id == bindparam("bucket_id"), files.c.path == bindparam("path"), files.c.deleted_at.is_(None))
+
+
 def _to_file(row: Any) -> File:
     values = dict(row._mapping)
     scan = {name: values.pop(name) for name in _SCAN}
@@ -64,8 +72,8 @@ def _to_file(row: Any) -> File:
     return File(**values, scan=Scan(**scan))
 
 
-def _one(connection: Connection, query: Select[Any]) -> File:
-    row = connection.execute(query).first()
+def _one(connection: Connection, query: Select[Any], **values: Any) -> File:
+    row = connection.execute(query, values).first()
     if row is None:
         raise NotFound("There is no such file.")
     return _to_file(row)
@@ -77,12 +85,12 @@ def get_by_path(connection: Connection, bucket: str, path: str) -> File:
     Raises:
         NotFound
     """
-    return _one(connection, _current().where(buckets.c.name == bucket, files.c.path == path, files.c.deleted_at.is_(None)))
+    return _one(connection, _BY_PATH, bucket=bucket, path=path)
 
 
 def find_by_path(connection: Connection, bucket_id: UUID, path: str) -> File | None:
     """Return the file at a path of a bucket, or None."""
-    row = connection.execute(_current().where(files.c.bucket_id == bucket_id, files.c.path == path, files.c.deleted_at.is_(None))).first()
+    row = connection.execute(_IN_BUCKET, {"bucket_id": bucket_id, "path": path}).first()
     return _to_file(row) if row else None
 
 
@@ -92,8 +100,7 @@ def get_by_id(connection: Connection, file_id: UUID, *, deleted: bool = False) -
     Raises:
         NotFound
     """
-    query = _current().where(files.c.id == file_id)
-    return _one(connection, query if deleted else query.where(files.c.deleted_at.is_(None)))
+    return _one(connection, _BY_ID_EVEN_DELETED if deleted else _BY_ID, file_id=file_id)
 
 
 def lock(connection: Connection, file_id: UUID) -> None:

@@ -16,8 +16,6 @@ from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
 
-import yara_x
-
 from strongroom.scanning.archives import Content, Walk
 from strongroom.scanning.models import MIB, ScanContext, ScannerVerdict, ScanSession, Verdict
 
@@ -39,6 +37,8 @@ class Ruleset:
 @functools.cache
 def bundled_ruleset() -> Ruleset:
     """Compile the bundled rules, once per process."""
+    import yara_x  # noqa: PLC0415 - 5 MiB that processes which scan nothing do without
+
     folder = resources.files("strongroom.scanning") / "rules"
     compiler = yara_x.Compiler(error_on_slow_pattern=True, includes_enabled=False)
     for source in sorted(folder.iterdir(), key=lambda entry: entry.name):
@@ -99,6 +99,9 @@ class _Search:
         self.threats: dict[str, None] = {}
         self.closed: dict[str, None] = {}
         self.failed = False
+        import yara_x  # noqa: PLC0415 - see bundled_ruleset
+
+        self._broken = (yara_x.TimeoutError, yara_x.ScanError)
         self._scanner: Any = yara_x.Scanner(rules)
         self._scanner.set_timeout(WINDOW_TIMEOUT_S)
         self._scanner.fast_scan(True)
@@ -110,7 +113,7 @@ class _Search:
     def scan(self, window: bytes) -> None:
         try:
             found = self._scanner.scan(window).matching_rules
-        except (yara_x.TimeoutError, yara_x.ScanError):
+        except self._broken:
             self.failed = True
             return
         for rule in found:

@@ -76,11 +76,14 @@ def request_from_json(stored: Mapping[str, Any], bucket: str, path: str, size_by
     return UploadRequest(bucket, path, size_bytes, content_type, **tags, digests=digests, **rest)
 
 
+_COUNT_OPEN = select(func.count().filter(or_(uploads.c.kind == Kind.STREAM, uploads.c.locked_until > func.now())), func.count()).where(
+    uploads.c.state == State.OPEN, uploads.c.expires_at > func.now()
+)  # made once: every upload runs it
+
+
 def count_open(connection: Connection) -> tuple[int, int]:
     """Return how many uploads have bytes travelling right now, and how many are open in all."""
-    is_moving = or_(uploads.c.kind == Kind.STREAM, uploads.c.locked_until > func.now())
-    query = select(func.count().filter(is_moving), func.count()).where(uploads.c.state == State.OPEN, uploads.c.expires_at > func.now())
-    row = connection.execute(query).one()
+    row = connection.execute(_COUNT_OPEN).one()
     return row[0], row[1]
 
 
