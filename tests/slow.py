@@ -31,6 +31,11 @@ class SlowBody(io.RawIOBase):
             raise TimeoutError("nobody let the slow body go on")
         return self._data.read(size)
 
+    def readinto(self, buffer: Any, /) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
 
 class InBackground(threading.Thread):
     """Calls a function in a thread and keeps what it gave."""

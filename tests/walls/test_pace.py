@@ -8,7 +8,7 @@ import pytest
 
 from tenants.models import Tenant
 from tests.factories import Account, Client, World, object_url, ok, problem, put_object
-from tests.slow import slow_upload
+from tests.slow import BOUND_S, InBackground, SlowBody, slow_upload
 
 ACCOUNT = "/api/v1/account"
 
@@ -116,3 +116,20 @@ def test_wrong_passwords_of_operators_are_slowed_down(world: World) -> None:
     client = world.client("localhost")
     wrong = {"email": someone.email, "password": "wrong password"}
     assert {client.post("/operator/api/v1/auth/login", json=wrong).status_code for _ in range(25)} == {401, 429}
+
+
+@pytest.mark.parametrize("method", ["DELETE", "PATCH"])
+def test_no_connection_is_held_while_a_small_body_travels(world: World, owner: Account, method: str) -> None:
+    """A body that is announced and does not come, whatever the method, costs nobody a connection."""
+    one = world.again(pool_size=1, pool_timeout_s=0.2)
+    client = one.client(owner)
+    body = SlowBody(b'{"a": 1}')
+    overrides = {"wsgi.input": body, "CONTENT_LENGTH": "8"}
+    headers = {"Content-Type": "application/json", "Idempotency-Key": f"silent {method}"}
+    asked = InBackground(lambda: client.open(method, "/api/v1/files/none", headers=headers, environ_overrides=overrides))
+    try:
+        assert body.reached.wait(BOUND_S), "the body is read"
+        ok(client.get(ACCOUNT))
+    finally:
+        body.go.set()
+        asked.result()

@@ -20,6 +20,7 @@ from strongroom.db.migrate import migrate_platform
 from strongroom.embedded.postgres import EmbeddedPostgres
 from strongroom.embedded.state import StateDir, write_private_json
 from strongroom.errors import ConfigurationError
+from strongroom.jobs.broker import make_queues
 from strongroom.operating.service import list_providers
 from strongroom.runtime import Runtime
 from tenants import service as tenants
@@ -116,6 +117,7 @@ class Deployment:
             bootstrap.lock_down(connection, DATABASE)
         settings = self.settings()
         migrate_platform(settings)
+        make_queues(settings)
         return self._seed(settings)
 
     def _seed(self, settings: Settings) -> dict[str, Any]:

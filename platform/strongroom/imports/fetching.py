@@ -38,7 +38,8 @@ from strongroom.uploads.models import Received, Upload
 from strongroom.uploads.rules import check_declared, check_size, claimed_type
 from strongroom.uploads.service import abandon, complete_patiently
 from strongroom.usage.recorder import Caller
-from tenants.models import Tenant
+from tenants.models import Tenant, TenantStatus
+from tenants.repository import get_tenant
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -49,6 +50,7 @@ TEMPORARY = (SourceUnavailable, StorageUnavailable, DatabaseUnavailable, TenantB
 BUSY = frozenset({408, 425, 429, *range(500, 600)})
 OK = 200
 WAIT_FOR_A_TURN_S = 5.0
+SUSPENDED_WAIT_S = 300.0
 PROGRESS_EVERY_S = 1.0
 SLOW_AFTER_S, SLOWEST_BYTES_PER_S = 60.0, 16 * 1024
 
@@ -63,6 +65,9 @@ def run_import(runtime: Runtime, tenant: Tenant, job: Job) -> None:
         DomainError: one of `TEMPORARY`.
     """
     upload_id = UUID(job.ids["upload_id"])
+    if _is_suspended(runtime, tenant):
+        _postpone(runtime, tenant, job, SUSPENDED_WAIT_S)
+        return
     if not _has_its_turn(runtime, tenant, job):
         return
     with runtime.tenant(tenant) as connection:
@@ -95,9 +100,18 @@ def _has_its_turn(runtime: Runtime, tenant: Tenant, job: Job) -> bool:
         own, all_ = repository.before_me(connection, job)
     if own < max(1, settings.job_tenant_limit - 1) and all_ < settings.imports_at_once:
         return True
-    with runtime.tenant(tenant) as connection:
-        enqueue(connection, job.kind, job.ids, delay_s=WAIT_FOR_A_TURN_S)
+    _postpone(runtime, tenant, job, WAIT_FOR_A_TURN_S)
     return False
+
+
+def _postpone(runtime: Runtime, tenant: Tenant, job: Job, delay_s: float) -> None:
+    with runtime.tenant(tenant) as connection:
+        enqueue(connection, job.kind, job.ids, delay_s=delay_s)
+
+
+def _is_suspended(runtime: Runtime, tenant: Tenant) -> bool:
+    with runtime.databases.control() as connection:
+        return get_tenant(connection, tenant.id).status != TenantStatus.ACTIVE
 
 
 def _import(runtime: Runtime, tenant: Tenant, upload: Upload, source: Source) -> None:
@@ -108,6 +122,8 @@ def _import(runtime: Runtime, tenant: Tenant, upload: Upload, source: Source) ->
         upload = _settle(runtime, tenant, upload, source, answer)
         received = _store(runtime, tenant, upload, answer)
     principal = _principal(runtime, tenant, upload)  # it may have taken hours
+    if _is_suspended(runtime, tenant):
+        raise TenantBusy("The tenant is suspended.")
     complete_patiently(runtime, tenant, principal, Caller(), upload, received)
 
 

@@ -43,6 +43,13 @@ def make_celery(settings: Settings) -> Celery:
     return app
 
 
+def make_queues(settings: Settings) -> None:
+    """Make the queues, and the tables behind them where the broker is a database: several workers at once would collide. Idempotent."""
+    with make_celery(settings).connection_for_write() as connection:
+        for name in (JOB_QUEUE, CLOCK_QUEUE):
+            connection.default_channel.queue_declare(name)
+
+
 def _transport_options(url: str) -> dict[str, Any]:
     if url.startswith("sqla+"):
         return {"pool_size": 4, "max_overflow": 4, "pool_pre_ping": True, "pool_recycle": 1800}
