@@ -9,7 +9,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import unquote_to_bytes
 
 from flask import Flask, Response, current_app, g, request
@@ -18,7 +18,17 @@ from sqlalchemy import Connection
 from strongroom.access import Anonymous, OperatorPrincipal, Permission, Principal, Realm
 from strongroom.auth import cookies, jwt, operators, service
 from strongroom.db.ids import new_id
-from strongroom.errors import BadRequest, CsrfFailed, Forbidden, InvalidPath, NotFound, TokenInvalid, Unauthenticated, UnknownHost
+from strongroom.errors import (
+    BadRequest,
+    CsrfFailed,
+    DomainError,
+    Forbidden,
+    InvalidPath,
+    NotFound,
+    TokenInvalid,
+    Unauthenticated,
+    UnknownHost,
+)
 from strongroom.http.body import streams_body
 from strongroom.http.context import bind_tenant, current_tenant, runtime
 from strongroom.http.hosts import host_name, is_platform_host
@@ -54,7 +64,8 @@ def install_gate(app: Flask, shares: ThreadShares) -> None:
 
     @app.teardown_request
     def _let_go(_error: BaseException | None) -> None:
-        runtime().let_go()
+        with suppress(DomainError):  # nothing was written in it
+            runtime().let_go()
 
     @app.after_request
     def _request_id(response: Response) -> Response:
