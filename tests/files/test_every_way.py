@@ -81,7 +81,7 @@ def deployment(request: pytest.FixtureRequest, world: World, monkeypatch: pytest
         yield world.again(accel_prefix="/_bytes/")
     elif request.param == "by the provider":
         with presigning_files(world.files_dir) as provider:
-            monkeypatch.setattr(world.runtime, "_provider", lambda *_: provider)
+            monkeypatch.setattr(world.runtime, "_provider", lambda *_: (provider, None))
             yield world
     else:
         yield world

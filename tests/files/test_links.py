@@ -160,7 +160,7 @@ def test_it_gives_no_more_than_its_maker_has(world: World, client: Client, stran
     problem(stranger.get(path), 409, "file_pending")
     world.run_jobs()
     assert stranger.get(path).data == b"own"
-    ok(client.patch(f"/api/v1/users/{member.id}", json={"status": "disabled"}))
+    ok(client.patch(f"/api/v1/users/{member.id}", json={"disabled": True}))
     problem(stranger.get(path), 410, "link_expired")
 
 

@@ -22,7 +22,7 @@ URL = object_url("media", NAME)
 def provider(world: World, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> Iterator[PresigningFiles]:
     """The tenant's provider, which can sign addresses now."""
     with presigning_files(world.files_dir) as made:
-        monkeypatch.setattr(world.runtime, "_provider", lambda *_: made)
+        monkeypatch.setattr(world.runtime, "_provider", lambda *_: (made, None))
         assert tenant
         yield made
 

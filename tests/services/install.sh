@@ -15,7 +15,7 @@ command -v npm >/dev/null || packages+=(npm)
 node() {
     local folder wanted="tus-js-client@4.3.1 uppy@6.0.1"
     folder="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.node"
-    [ "$(cat "$folder/installed" 2>/dev/null)" = "$wanted" ] && return 0
+    [ -d "$folder/node_modules" ] && [ "$(cat "$folder/installed" 2>/dev/null)" = "$wanted" ] && return 0
     mkdir -p "$folder"
     # shellcheck disable=SC2086 - several words are meant
     if npm install --prefix "$folder" --no-audit --no-fund --no-save --ignore-scripts --loglevel error $wanted >/dev/null; then

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 from strongroom.db.ids import new_id
 from strongroom.errors import NotFound, StorageUnavailable, UnknownProviderKind
-from strongroom.storage.base import Provider
+from strongroom.storage.base import Multipart, Presigning, Provider, Regions
 from strongroom.storage.keys import object_key, tenant_prefix
 from strongroom.storage.probe import probe
 from strongroom.storage.providers import KINDS, make_provider
 
 from tests.slow import all_at_once
 from tests.storage.backends import ALL, BACKENDS, CAPABILITIES, MIB, Backend, key_in, put, read
+
+ALWAYS = ("check", "write", "describe", "read", "read a range", "list", "delete")
 
 
 @pytest.fixture(params=sorted(BACKENDS))
@@ -180,8 +182,13 @@ def test_many_writers_at_once(provider: Provider, prefix: str) -> None:
 
 
 def test_the_probe_passes(provider: Provider, tmp_path: Path) -> None:
-    assert all(not problem for _, problem in probe(provider))
-    assert [name for name, _ in probe(provider)] == ["check", "write", "describe", "read", "list", "delete"]
+    outcomes = list(probe(provider))
+    assert [each for each in outcomes if each.problem] == []
+    told = [each.name for each in outcomes]
+    assert [name for name in told if name in ALWAYS] == list(ALWAYS)
+    assert ("upload in parts" in told) == isinstance(provider, Multipart)
+    assert ("write on" in told) == isinstance(provider, Regions)
+    assert ("download by a signed address" in told) == isinstance(provider, Presigning)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -133,4 +133,4 @@ def test_a_root_that_is_not_there(tmp_path: Path, prefix: str) -> None:
         with pytest.raises(StorageUnavailable):
             act()
     steps = list(probe(provider))
-    assert steps[-1][1]
+    assert steps[-1].problem

@@ -53,10 +53,13 @@ def test_digests_are_known_at_once_where_bytes_pass_through_us(make_place: Calla
     assert (file["fingerprint"], file["etag"]) == (None, file["version_id"].replace("-", ""))
 
 
-def test_parts_in_any_order_in_parallel_and_again(place: Place) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_parts_in_any_order_in_parallel_and_again(make_place: Callable[..., Place], way: str) -> None:
+    place = make_place(way)
     data, sender = content(3 * PART + 5), place.sender
     begun = sender.begin(data)
-    sender.send(begun, content(len(data), 1), [2, 4])
+    others = data if way == "s3-rclone" else content(len(data), 1)  # that server takes no other bytes for a part that it has
+    sender.send(begun, others, [2, 4])
     assert [part["number"] for part in sender.state(begun)["received"]] == [2, 4]
     all_at_once([lambda number=number: sender.send(begun, data, [number]) for number in (4, 3, 2, 1)])
     state = sender.state(begun)
