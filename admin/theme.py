@@ -93,14 +93,14 @@ def format_bytes(size_bytes: float | None) -> str:
     """A size in decimal units with three figures at most: `1.4 GB`, `2 TB`, `142 MB`, `0 bytes`."""
     if size_bytes is None:
         return "–"
-    if abs(size_bytes) < 1000:  # noqa: PLR2004  the step between two units
+    if abs(size_bytes) < 1000:  # noqa: PLR2004 - from here on no decimal is shown  the step between two units
         return "1 byte" if size_bytes == 1 else f"{size_bytes:.0f} bytes"
     size = float(size_bytes)
     for unit in ("KB", "MB", "GB", "TB", "PB"):
         size /= 1000
         if abs(size) < 999.5 or unit == "PB":  # noqa: PLR2004  from here on it would round to 1,000
             break
-    return f"{f'{size:.1f}'.removesuffix('.0') if abs(size) < 99.95 else f'{size:,.0f}'} {unit}"  # noqa: PLR2004
+    return f"{f'{size:.1f}'.removesuffix('.0') if abs(size) < 99.95 else f'{size:,.0f}'} {unit}"  # noqa: PLR2004 - no decimal from 100 on
 
 
 def format_number(value: float | None) -> str:

@@ -82,7 +82,7 @@ def add_s3(deployment: Deployment, s3: S3Server) -> str:
     """Make an S3 server a provider; return its name."""
     body = {"name": "s3", "kind": "s3", "config": s3.config(credentials="environment")}
     response = deployment.operator().post("/operator/api/v1/providers", json=body)
-    if response.status_code != 201:  # noqa: PLR2004
+    if response.status_code != 201:  # noqa: PLR2004 - 201 Created
         raise RuntimeError(response.text)
     return "s3"
 

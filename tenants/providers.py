@@ -103,7 +103,7 @@ def remove(databases: Databases, provider_id: UUID) -> None:
         if row.is_default:
             raise ProviderInUse("It is the default provider. Make another one the default first.")
         if users := _users(connection, provider_id):
-            raise ProviderInUse(f"Used by: {', '.join(users[:10])}{' …' if len(users) > 10 else ''}. Move them first.")  # noqa: PLR2004
+            raise ProviderInUse(f"Used by: {', '.join(users[:10])}{' …' if len(users) > 10 else ''}. Move them first.")  # noqa: PLR2004 - as many as a message shows
         _let_go(connection, provider_id)
         connection.execute(delete(providers).where(providers.c.id == provider_id))
 

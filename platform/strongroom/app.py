@@ -89,7 +89,7 @@ def create_app(settings: Settings, runtime: Runtime | None = None) -> Flask:
     check_all_views(app)
     if settings.trusted_proxies:
         count = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count, x_port=count)  # type: ignore[method-assign]
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count, x_port=count)  # type: ignore[method-assign]  # as Flask says to add middleware
     return app
 
 

@@ -165,7 +165,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def _watch(self) -> None:
         while True:
-            time.sleep(0.5)
+            time.sleep(0.5)  # the rhythm of the watch
             connections.enforce(crowd=self.cfg.threads // 3)
 
 

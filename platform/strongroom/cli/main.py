@@ -24,7 +24,7 @@ class LazyGroup(click.Group):
         """Return the names of all commands."""
         return sorted(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
         """Return a command; None where there is none of that name."""
         if cmd_name not in COMMANDS:
             return None

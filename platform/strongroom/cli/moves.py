@@ -63,7 +63,7 @@ def _wait(session: Session, runtime: Runtime, slug: str) -> Report:
         if not session.as_json and (line := _progress(report)) != shown:
             click.echo(line, err=True)
             shown = line
-        time.sleep(LOOK_S)
+        time.sleep(LOOK_S)  # the jobs move the bytes; this only looks
 
 
 def _progress(report: Report) -> str:

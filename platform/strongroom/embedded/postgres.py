@@ -264,4 +264,4 @@ class EmbeddedPostgres:
                 raise EmbeddedError(
                     f"PostgreSQL was not ready within {timeout_s:.0f} s. The end of {self._log_file}:\n{tail(self._log_file)}"
                 )
-            time.sleep(0.01)
+            time.sleep(0.01)  # nothing tells when the server is ready

@@ -125,7 +125,7 @@ def wait_gone(processes: Iterable[psutil.Process], timeout_s: float) -> list[psu
     deadline = time.monotonic() + timeout_s
     left = [process for process in processes if not is_gone(process)]
     while left and time.monotonic() < deadline:
-        time.sleep(0.01)
+        time.sleep(0.01)  # a process that is no child cannot be waited for
         left = [process for process in left if not is_gone(process)]
     return left
 

@@ -69,12 +69,12 @@ def compressed(reader: Reader, coding: str, size_bytes: int) -> Iterator[bytes]:
 def make_compressor(coding: str, size_bytes: int) -> Compressor:
     """Return a compressor for one of `CODINGS`. The libraries are loaded with the first file that needs them."""
     if coding == "zstd":
-        import zstandard  # noqa: PLC0415
+        import zstandard  # noqa: PLC0415 - only when a client asks for it
 
         zstd = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compressobj(size=size_bytes)
         return Compressor(zstd.compress, zstd.flush)
     if coding == "br":
-        import brotli  # noqa: PLC0415
+        import brotli  # noqa: PLC0415 - only when a client asks for it
 
         br = brotli.Compressor(quality=BROTLI_QUALITY, lgwin=BROTLI_WINDOW_BITS)
         return Compressor(br.process, br.finish)

@@ -96,7 +96,7 @@ class Announcer:
         """Wait, but not for long, until what was announced has been sent: for commands that end right after."""
         ends = time.monotonic() + timeout_s
         while self._waiting.unfinished_tasks and time.monotonic() < ends:
-            time.sleep(0.01)
+            time.sleep(0.01)  # queue.Queue joins without a bound
 
     def send(self, cell: str, job_id: str, delay_s: float = 0.0) -> None:
         """Send a wake-up now; raises what the broker raises."""

@@ -92,7 +92,7 @@ class _Counted:
 class _BoundedHead(http.client.HTTPResponse):
     def begin(self) -> None:
         whole = self.fp
-        self.fp = _Counted(whole)  # type: ignore[assignment]
+        self.fp = _Counted(whole)  # type: ignore[assignment]  # all that `begin` uses of a file
         try:
             super().begin()
         finally:

@@ -102,7 +102,7 @@ def parse(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> OpenDALConfi
 
 def available() -> list[str]:
     """Return the schemes of our list that the installed library really has."""
-    from opendal.services import Scheme as Built  # noqa: PLC0415
+    from opendal.services import Scheme as Built  # noqa: PLC0415 - only where OpenDAL is used
 
     built = {getattr(Built, name).value for name in dir(Built) if name[0].isupper()}
     return sorted(set(SCHEMES) & built)
@@ -110,7 +110,7 @@ def available() -> list[str]:
 
 def known_options(scheme: str) -> frozenset[str]:
     """Return the names of a service's options, as the library declares them (it passes over unknown ones in silence)."""
-    from opendal import config  # noqa: PLC0415
+    from opendal import config  # noqa: PLC0415 - only where OpenDAL is used
 
     for declared in vars(config).values():
         fields: dict[str, Any] = getattr(declared, "__annotations__", {})

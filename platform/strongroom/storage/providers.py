@@ -15,7 +15,7 @@ from strongroom.storage.base import Provider
 
 
 def _filesystem(config: Mapping[str, Any], _secrets: Mapping[str, Any]) -> Provider:
-    from strongroom.storage.filesystem import FilesystemProvider  # noqa: PLC0415
+    from strongroom.storage.filesystem import FilesystemProvider  # noqa: PLC0415 - only the kinds in use are loaded
 
     root = config.get("root")
     if not isinstance(root, str) or not Path(root).is_absolute():
@@ -24,13 +24,13 @@ def _filesystem(config: Mapping[str, Any], _secrets: Mapping[str, Any]) -> Provi
 
 
 def _gcs(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> Provider:
-    from strongroom.storage.gcs import make_gcs  # noqa: PLC0415
+    from strongroom.storage.gcs import make_gcs  # noqa: PLC0415 - only the kinds in use are loaded
 
     return make_gcs(config, secrets)
 
 
 def _opendal(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> Provider:
-    from strongroom.storage.opendal_provider import make_opendal  # noqa: PLC0415
+    from strongroom.storage.opendal_provider import make_opendal  # noqa: PLC0415 - only the kinds in use are loaded
 
     return make_opendal(config, secrets)
 

@@ -111,7 +111,7 @@ def _settled(runtime: Runtime, tenant: Tenant, principal: Principal, upload_id: 
             if not progress.is_locked(connection, upload_id) or time.monotonic() > deadline:
                 return upload
             progress.want_lock(connection, upload_id)
-        time.sleep(POLL_S)
+        time.sleep(POLL_S)  # another process lets go; only its row tells
 
 
 def terminate(runtime: Runtime, tenant: Tenant, principal: Principal, upload_id: UUID) -> None:
