@@ -28,6 +28,7 @@ from strongroom.db import bootstrap
 from strongroom.db.migrate import migrate_platform
 from strongroom.runtime import Runtime
 from strongroom.security.tokens import sign
+from strongroom.uploads.leases import keeper_of
 from strongroom.users import service as users
 from werkzeug.test import TestResponse
 
@@ -238,6 +239,7 @@ class World:
 
     def close(self) -> None:
         self.close_others()
+        assert keeper_of(self.runtime).wait_until_idle(30), "an upload's lease is still kept"
         self.runtime.announcer.flush()
         self.runtime.databases.dispose()
         if self._superuser is not None:

@@ -79,7 +79,7 @@ def test_the_thread_that_keeps_leases_ends_with_them(world: World, talk: Talk) -
     wire = talk.open(url, 0, len(DATA)).send(DATA[:MIB])
     assert "upload-leases" in {each.name for each in threading.enumerate()}
     wire.end()
-    wait_until(lambda: not keeper_of(world.runtime)._is_running, 10, "the thread to end")
+    assert keeper_of(world.runtime).wait_until_idle(10)
 
 
 def test_a_lost_lease_ends_the_request(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,11 +83,16 @@ class Keeper:
         finally:
             with self._changed:
                 del self._leases[lease.lock_id]
-                self._changed.notify()
+                self._changed.notify_all()
 
     def stop(self) -> None:
         """The process is to end: let every upload go on elsewhere. May be called from a signal handler."""
         self._is_stopping = True
+
+    def wait_until_idle(self, timeout_s: float) -> bool:
+        """Wait until nothing is kept and the thread asks the database nothing any more; False if that takes too long."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._is_running, timeout_s)
 
     def tick(self) -> None:
         """Renew what is held; interrupt what was lost, or is wanted elsewhere and silent."""
@@ -119,6 +124,7 @@ class Keeper:
         with self._changed:
             if self._changed.wait_for(lambda: not self._leases, TICK_S):
                 self._is_running = False
+                self._changed.notify_all()
             return self._is_running
 
     def _held(self) -> list[Lease]:
