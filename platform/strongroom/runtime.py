@@ -41,7 +41,7 @@ class Runtime:
         self.outbound = Outbound(settings)
         self.registry = Registry(settings, self.databases)
         self.celery = make_celery(settings)
-        self.announcer = Announcer(self.celery)
+        self.announcer = Announcer(self.celery, settings.worker_processes)
         self._providers: dict[UUID, tuple[float, Provider, UUID | None]] = {}
         self._shares: WeakValueDictionary[UUID, threading.Semaphore] = WeakValueDictionary()
         self._lock = threading.Lock()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from contextlib import suppress
 from typing import Any
 
@@ -9,13 +11,14 @@ import pytest
 from strongroom.errors import DatabaseUnavailable
 from strongroom.files import service as files
 from strongroom.jobs import queue
-from strongroom.jobs.broker import Announcer
+from strongroom.jobs.broker import MAX_DELAY_S, Announcer
 from strongroom.jobs.queue import Job, enqueue
 from strongroom.operating import service as operating
 from strongroom.uploads import service as uploads
 from strongroom.usage import recorder
 
 from tenants.models import Tenant
+from tests.acceptance.waiting import wait_until
 from tests.factories import Account, Client, World, ok, problem
 from tests.slow import all_at_once
 from workers import handlers, housekeeping, runner
@@ -273,6 +276,30 @@ def test_a_broker_that_is_down_fails_no_request(world: World, owner: Account, mo
     world.runtime.announcer.flush()
     world.run_jobs()
     assert ok(world.client(owner).get(f"/api/v1/files/{file['id']}"))["status"] == "available"
+
+
+def test_a_flood_of_jobs_wakes_each_worker_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, float]] = []
+    may_send = threading.Event()
+
+    def send(cell: str, _job_id: str, delay_s: float = 0.0) -> None:
+        sent.append((cell, delay_s))
+        assert may_send.wait(20)
+
+    announcer = Announcer(world.runtime.celery, workers=3)
+    monkeypatch.setattr(announcer, "send", send)
+    announcer.announce("one", "first")
+    wait_until(lambda: len(sent) == 1, 10, "the first wake-up")
+    for number in range(50):
+        announcer.announce("one", str(number))
+        announcer.announce("two", str(number), 5.0)
+    announcer.announce("two", "much later", MAX_DELAY_S + 1)
+    may_send.set()
+    announcer.flush(20)
+    assert Counter(sent[1:]) == {("one", 0.0): 3, ("two", 5.0): 3}
+    announcer.announce("one", "the next")
+    announcer.flush(20)
+    assert sent[7:] == [("one", 0.0)], "what was told before holds back nothing that comes later"
 
 
 # What tenants' life does to jobs

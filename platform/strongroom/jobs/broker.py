@@ -2,7 +2,8 @@
 
 A message only wakes a worker, which then takes the fairest job there is; so a lost message loses nothing (the
 dispatcher finds the row), and a doubled one does nothing twice. Announcing happens on a thread of its own: a broker
-that is slow or down never holds up, or fails, the request whose job is already safe in the database.
+that is slow or down never holds up, or fails, the request whose job is already safe in the database. A worker that is
+awake works until nothing is due; so of many jobs committed within a moment only as many are told as there are workers to wake.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import logging
 import queue
 import threading
 import time
+from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 from celery import Celery
@@ -21,6 +24,7 @@ RUN_JOB = "strongroom.run_job"
 JOB_QUEUE, CLOCK_QUEUE = "strongroom", "strongroom.clock"  # the clock's own, so that it never waits behind a flood of jobs
 MAX_WAITING = 10_000
 MAX_DELAY_S = 60.0
+GATHER_S = 0.1
 log = logging.getLogger(__name__)
 
 
@@ -59,8 +63,8 @@ def _transport_options(url: str) -> dict[str, Any]:
 class Announcer:
     """Wakes workers for committed jobs. Safe to share between threads; its own thread starts with the first job."""
 
-    def __init__(self, celery: Celery) -> None:
-        self._celery = celery
+    def __init__(self, celery: Celery, workers: int) -> None:
+        self._celery, self._workers = celery, workers
         self._waiting: queue.Queue[tuple[str, str, float]] = queue.Queue(MAX_WAITING)
         self._start = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -84,13 +88,32 @@ class Announcer:
 
     def _run(self) -> None:
         while True:
-            cell, job_id, delay_s = self._waiting.get()
+            gathered = self._gather()
+            try:
+                self._send_some(gathered)
+            finally:
+                for _ in gathered:
+                    self._waiting.task_done()
+            time.sleep(GATHER_S)  # what comes meanwhile is told together
+
+    def _gather(self) -> list[tuple[str, str, float]]:
+        """Wait for a job; return it with all others that wait to be told."""
+        gathered = [self._waiting.get()]
+        with suppress(queue.Empty):
+            while True:
+                gathered.append(self._waiting.get_nowait())
+        return gathered
+
+    def _send_some(self, gathered: list[tuple[str, str, float]]) -> None:
+        told: Counter[tuple[str, float]] = Counter()
+        for cell, job_id, delay_s in gathered:
+            told[cell, delay_s] += 1
+            if told[cell, delay_s] > self._workers:
+                continue
             try:
                 self.send(cell, job_id, delay_s)
             except Exception:
                 log.warning("could not announce a job; the dispatcher will", extra={"job_id": job_id}, exc_info=True)
-            finally:
-                self._waiting.task_done()
 
     def flush(self, timeout_s: float = 2.0) -> None:
         """Wait, but not for long, until what was announced has been sent: for commands that end right after."""
