@@ -7,6 +7,7 @@ import threading
 import pytest
 from strongroom.scanning import agrees, allowed, resolve_type, sniff
 from strongroom.scanning.structure import Structure
+from strongroom.scanning.types import sniff_quickly
 
 from tests.scanning.samples import docx, elf, gif, jpeg, mp4, noise, odt, pdf, pe, png, tarred, zipped
 
@@ -66,6 +67,35 @@ MACH = b"\xcf\xfa\xed\xfe\x07\0\0\1" + bytes(40)
 )
 def test_sniff(data: bytes, expected: str) -> None:
     assert sniff(data) == expected
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(
+            b"",
+            png(),
+            zipped(b"x"),
+            tarred(b"x"),
+            noise(1000),
+            b"MZ",
+            b"<!doctype html><p>hi",
+            b"words\n" * 300 + b"<script>alert(1)</script>",
+        ),
+        *(b"#!/bin/sh\necho hi\n", b'{"a": 1}', b"[1, 2]", b"%!PS-Adobe-3.0\n", b"{\\rtf1 hello}", b"a,b,c\n1,2,3\n4,5,6\n" * 9),
+        *(b"just words\n", "Grüße\n".encode() * 9, "hello\r\n".encode("utf-16"), b"<svg xmlns='http://www.w3.org/2000/svg'/>"),
+        b"GIF89a = 1;\n" * 3,
+    ],
+)
+def test_sniff_quickly_tells_the_same(data: bytes) -> None:
+    assert sniff_quickly(data) == sniff(data)
+
+
+def test_sniff_quickly_may_take_letters_for_prose() -> None:
+    program = b"#include <stdio.h>\nint main(void) { return 0; }\n"
+    assert sniff_quickly(program) == sniff(program) == "text/x-c"
+    letter = b"From: a@example.com\nTo: b@example.com\nSubject: hello\n\nwords\n"
+    assert (sniff(letter), sniff_quickly(letter)) == ("message/rfc822", "text/plain")
 
 
 def test_sniff_takes_64_kib_and_more() -> None:

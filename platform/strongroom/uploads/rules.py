@@ -8,7 +8,7 @@ from strongroom.buckets.models import Bucket
 from strongroom.errors import BadRequest, FileTooLarge, PreconditionFailed, TypeMismatch, TypeNotAllowed
 from strongroom.files.models import File
 from strongroom.scanning.families import NO_CLAIM
-from strongroom.scanning.types import agrees, allowed, sniff
+from strongroom.scanning.types import agrees, allowed, sniff, sniff_quickly
 from strongroom.uploads.models import Upload, UploadRequest
 from tenants.models import Tenant
 
@@ -54,10 +54,12 @@ def check_declared(bucket: Bucket, declared: str) -> None:
 def check_type(upload: Upload, head: bytes) -> str:
     """Hold the first bytes against what was declared and what the bucket takes; return what they are.
 
+    Of text that was declared as something they tell no more than is needed here; the check of the whole file tells the rest.
+
     Raises:
         TypeMismatch, TypeNotAllowed
     """
-    detected = sniff(head)
+    detected = sniff(head) if upload.declared_type == NO_CLAIM else sniff_quickly(head)
     if not agrees(upload.declared_type, detected, upload.path):
         raise TypeMismatch(f"The bytes are {detected}, not {upload.declared_type}.", detected_type=detected)
     if not allowed(detected, upload.declared_type, upload.bucket.allowed_types):
