@@ -18,6 +18,7 @@ from flask_limiter.util import get_remote_address
 
 from strongroom.config import Settings
 from strongroom.errors import TenantBusy, Unauthenticated, ValidationFailed
+from strongroom.http.windows import Windows
 
 View = TypeVar("View", bound=Callable[..., Any])
 NO_TENANT = UUID(int=0)
@@ -103,7 +104,7 @@ def _failed(response: Response) -> bool:
 
 def install_pace(app: Flask, settings: Settings) -> None:
     """Count requests, and give threads back."""
-    app.config["RATELIMIT_STORAGE_URI"] = settings.rate_limit_storage
+    app.config["RATELIMIT_STORAGE_URI"] = settings.rate_limit_storage.replace("memory://", f"{Windows.STORAGE_SCHEME[0]}://")
     app.config["RATELIMIT_IN_MEMORY_FALLBACK_ENABLED"] = False
     app.config["RATELIMIT_SWALLOW_ERRORS"] = True
     limiter.init_app(app)
