@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, literal, or_, select, text, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, literal, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from strongroom.buckets.models import Bucket, Totals
@@ -17,10 +18,10 @@ _BY_NAME = select(buckets).where(buckets.c.name == bindparam("name"))  # made on
 _TOTALS = select(counters.c.used_bytes, counters.c.used_files, counters.c.reserved_bytes, counters.c.reserved_files)
 
 
-def _to_bucket(row: Row[Any]) -> Bucket:
-    values = dict(row._mapping)
-    values["allowed_types"] = tuple(values["allowed_types"])
-    return Bucket(**values)
+def to_bucket(row: Sequence[Any]) -> Bucket:
+    """Return the bucket of a row of all its columns."""
+    id_, name, allowed_types, *rest = row
+    return Bucket(id_, name, tuple(allowed_types), *rest)
 
 
 def insert_bucket(connection: Connection, **values: Any) -> Bucket:
@@ -30,7 +31,7 @@ def insert_bucket(connection: Connection, **values: Any) -> Bucket:
         AlreadyExists
     """
     try:
-        return _to_bucket(connection.execute(insert(buckets).values(**values).returning(buckets)).one())
+        return to_bucket(connection.execute(insert(buckets).values(**values).returning(buckets)).one())
     except IntegrityError:
         raise AlreadyExists(f"There is a bucket '{values['name']}' already.") from None
 
@@ -38,7 +39,7 @@ def insert_bucket(connection: Connection, **values: Any) -> Bucket:
 def list_buckets(connection: Connection, *, after: str = "", limit: int | None = None) -> list[Bucket]:
     """Return the buckets by name."""
     query = select(buckets).where(buckets.c.name > after).order_by(buckets.c.name).limit(limit)
-    return [_to_bucket(row) for row in connection.execute(query)]
+    return [to_bucket(row) for row in connection.execute(query)]
 
 
 def get_bucket(connection: Connection, name: str) -> Bucket:
@@ -50,7 +51,7 @@ def get_bucket(connection: Connection, name: str) -> Bucket:
     row = connection.execute(_BY_NAME, {"name": name}).first()
     if row is None:
         raise NotFound("There is no such bucket.")
-    return _to_bucket(row)
+    return to_bucket(row)
 
 
 def get_bucket_by_id(connection: Connection, bucket_id: UUID) -> Bucket:
@@ -62,7 +63,7 @@ def get_bucket_by_id(connection: Connection, bucket_id: UUID) -> Bucket:
     row = connection.execute(select(buckets).where(buckets.c.id == bucket_id)).first()
     if row is None:
         raise NotFound("There is no such bucket.")
-    return _to_bucket(row)
+    return to_bucket(row)
 
 
 def update_bucket(connection: Connection, name: str, **values: Any) -> Bucket:
@@ -75,7 +76,7 @@ def update_bucket(connection: Connection, name: str, **values: Any) -> Bucket:
     row = connection.execute(query.returning(buckets)).first()
     if row is None:
         raise NotFound("There is no such bucket.")
-    return _to_bucket(row)
+    return to_bucket(row)
 
 
 def delete_bucket(connection: Connection, name: str) -> UUID:

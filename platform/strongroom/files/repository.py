@@ -13,6 +13,7 @@ from sqlalchemy import (
     LargeBinary,
     Row,
     Select,
+    Text,
     Uuid,
     bindparam,
     case,
@@ -33,15 +34,16 @@ from strongroom.errors import NotFound
 from strongroom.files.models import File, Gone, Scan, Status, Verdict
 from strongroom.files.tables import blocks, files, versions
 
-_COLUMNS = (
-    files.c.id, files.c.bucket_id, files.c.path, files.c.metadata, files.c.created_by, files.c.created_at, files.c.updated_at,
-    files.c.deleted_at, files.c.purge_at, buckets.c.name.label("bucket"), buckets.c.public, versions.c.id.label("version_id"),
-    versions.c.size_bytes, versions.c.provider_id, versions.c.etag,
-    versions.c.content_type, versions.c.detected_type, versions.c.fingerprint, versions.c.blake3, versions.c.sha256, versions.c.status,
+# In the order of the fields of `File`, with those of `Scan` in the place of `scan`.
+COLUMNS = (
+    files.c.id, buckets.c.name.label("bucket"), files.c.bucket_id, files.c.path, versions.c.size_bytes, versions.c.content_type,
+    versions.c.detected_type, versions.c.fingerprint, versions.c.blake3, versions.c.sha256, versions.c.status,
     versions.c.verdict, versions.c.engine, versions.c.signatures_at, versions.c.scanned_bytes, versions.c.reason,
-    versions.c.created_by.label("uploaded_by"), versions.c.created_at.label("version_created_at"),
+    versions.c.id.label("version_id"), versions.c.provider_id, versions.c.etag, files.c.metadata, files.c.created_by,
+    versions.c.created_by.label("uploaded_by"), files.c.created_at, files.c.updated_at, files.c.deleted_at, files.c.purge_at,
+    versions.c.created_at.label("version_created_at"), buckets.c.public,
 )  # fmt: skip
-_SCAN = ("verdict", "engine", "signatures_at", "scanned_bytes", "reason")
+_BEFORE_STATUS, _SCAN_ENDS = 10, 16
 
 
 _INSERT_BLOCKS = text("""
@@ -53,7 +55,7 @@ ON CONFLICT DO NOTHING
 
 def _current() -> Select[Any]:
     """Select files with their current versions."""
-    return select(*_COLUMNS).join(buckets, buckets.c.id == files.c.bucket_id).join(versions, versions.c.id == files.c.version_id)
+    return select(*COLUMNS).join(buckets, buckets.c.id == files.c.bucket_id).join(versions, versions.c.id == files.c.version_id)
 
 
 # Statements of hot paths are made once: making one, and the key under which SQLAlchemy finds its compiled form, costs more
@@ -61,22 +63,29 @@ def _current() -> Select[Any]:
 _BY_ID_EVEN_DELETED = _current().where(files.c.id == bindparam("file_id"))
 _BY_ID = _BY_ID_EVEN_DELETED.where(files.c.deleted_at.is_(None))
 _BY_PATH = _current().where(buckets.c.name == bindparam("bucket"), files.c.path == bindparam("path"), files.c.deleted_at.is_(None))
-_IN_BUCKET = _current().where(files.c.bucket_id == bindparam("bucket_id"), files.c.path == bindparam("path"), files.c.deleted_at.is_(None))
+_BELOW = (
+    _current()
+    .where(
+        files.c.bucket_id == bindparam("bucket_id"), files.c.deleted_at.is_(None), files.c.path >= bindparam("start"),
+        files.c.path > bindparam("after"), func.starts_with(files.c.path, bindparam("prefix", type_=Text)),
+    )
+    .order_by(files.c.path)
+    .limit(bindparam("most"))
+)  # fmt: skip
 
 
-def _to_file(row: Any) -> File:
-    values = dict(row._mapping)
-    scan = {name: values.pop(name) for name in _SCAN}
-    scan["verdict"] = Verdict(scan["verdict"])
-    values["status"] = Status(values["status"])
-    return File(**values, scan=Scan(**scan))
+def to_file(row: Sequence[Any]) -> File:
+    """Return the file of a row of `COLUMNS`."""
+    status, verdict, *scan = row[_BEFORE_STATUS:_SCAN_ENDS]
+    fields = (*row[:_BEFORE_STATUS], Status(status), Scan(Verdict(verdict), *scan), *row[_SCAN_ENDS:])
+    return File(*fields)
 
 
 def _one(connection: Connection, query: Select[Any], **values: Any) -> File:
     row = connection.execute(query, values).first()
     if row is None:
         raise NotFound("There is no such file.")
-    return _to_file(row)
+    return to_file(row)
 
 
 def get_by_path(connection: Connection, bucket: str, path: str) -> File:
@@ -86,12 +95,6 @@ def get_by_path(connection: Connection, bucket: str, path: str) -> File:
         NotFound
     """
     return _one(connection, _BY_PATH, bucket=bucket, path=path)
-
-
-def find_by_path(connection: Connection, bucket_id: UUID, path: str) -> File | None:
-    """Return the file at a path of a bucket, or None."""
-    row = connection.execute(_IN_BUCKET, {"bucket_id": bucket_id, "path": path}).first()
-    return _to_file(row) if row else None
 
 
 def get_by_id(connection: Connection, file_id: UUID, *, deleted: bool = False) -> File:
@@ -115,7 +118,7 @@ def get_version(connection: Connection, file_id: UUID, version_id: UUID) -> File
         NotFound
     """
     query = (
-        select(*_COLUMNS)
+        select(*COLUMNS)
         .join(buckets, buckets.c.id == files.c.bucket_id)
         .join(versions, versions.c.file_id == files.c.id)
         .where(files.c.id == file_id, versions.c.id == version_id)
@@ -126,46 +129,45 @@ def get_version(connection: Connection, file_id: UUID, version_id: UUID) -> File
 def get_any_version(connection: Connection, version_id: UUID) -> File | None:
     """Return the file with the version of that id, or None when it is gone."""
     query = (
-        select(*_COLUMNS)
+        select(*COLUMNS)
         .select_from(versions)
         .join(files, files.c.id == versions.c.file_id)
         .join(buckets, buckets.c.id == versions.c.bucket_id)
         .where(versions.c.id == version_id)
     )
     row = connection.execute(query).first()
-    return _to_file(row) if row else None
+    return to_file(row) if row else None
 
 
 def get_versions(connection: Connection, version_ids: Sequence[UUID]) -> list[File]:
     """Return files with the versions of these ids, in the trash or not; those that are gone are left out."""
     query = (
-        select(*_COLUMNS)
+        select(*COLUMNS)
         .select_from(versions)
         .join(files, files.c.id == versions.c.file_id)
         .join(buckets, buckets.c.id == versions.c.bucket_id)
         .where(versions.c.id.in_(version_ids))
     )
-    return [_to_file(row) for row in connection.execute(query)]
+    return [to_file(row) for row in connection.execute(query)]
 
 
 def list_versions(connection: Connection, file_id: UUID) -> list[File]:
     """Return a file with each of its versions, newest first."""
     query = (
-        select(*_COLUMNS)
+        select(*COLUMNS)
         .join(buckets, buckets.c.id == files.c.bucket_id)
         .join(versions, versions.c.file_id == files.c.id)
         .where(files.c.id == file_id, files.c.deleted_at.is_(None))
         .order_by(versions.c.created_at.desc(), versions.c.id.desc())
     )
-    return [_to_file(row) for row in connection.execute(query)]
+    return [to_file(row) for row in connection.execute(query)]
 
 
 def list_below(connection: Connection, bucket_id: UUID, prefix: str, after: str, limit: int, search: str = "") -> Sequence[File]:
     """Return files of a bucket whose path starts with `prefix` and comes after `after`, by code point."""
-    query = _current().where(files.c.bucket_id == bucket_id, files.c.deleted_at.is_(None), _starts_with(prefix), files.c.path > after)
-    if search:
-        query = query.where(_contains(search))
-    return [_to_file(row) for row in connection.execute(query.order_by(files.c.path).limit(limit))]
+    query = _BELOW.where(_contains(search)) if search else _BELOW
+    values = {"bucket_id": bucket_id, "prefix": prefix, "start": max(prefix, after), "after": after, "most": limit}
+    return [to_file(row) for row in connection.execute(query, values).all()]
 
 
 _CHILDREN = text("""
@@ -199,13 +201,13 @@ def list_children(connection: Connection, bucket_id: UUID, prefix: str, delimite
 def get_by_paths(connection: Connection, bucket_id: UUID, paths: Iterable[str]) -> list[File]:
     """Return the files at the given paths, by path."""
     query = _current().where(files.c.bucket_id == bucket_id, files.c.deleted_at.is_(None), files.c.path.in_(list(paths)))
-    return [_to_file(row) for row in connection.execute(query.order_by(files.c.path))]
+    return [to_file(row) for row in connection.execute(query.order_by(files.c.path))]
 
 
 def get_by_ids(connection: Connection, bucket_id: UUID, file_ids: Iterable[UUID]) -> list[File]:
     """Return those of the files that are in a bucket, by path."""
     query = _current().where(files.c.bucket_id == bucket_id, files.c.deleted_at.is_(None), files.c.id.in_(list(file_ids)))
-    return [_to_file(row) for row in connection.execute(query.order_by(files.c.path))]
+    return [to_file(row) for row in connection.execute(query.order_by(files.c.path))]
 
 
 def count_below(connection: Connection, bucket_id: UUID, prefix: str, most: int) -> int:
@@ -233,7 +235,7 @@ def list_trash(connection: Connection, limit: int, before: tuple[datetime, UUID]
         query = query.where(_contains(search))
     if before is not None:
         query = query.where(or_(files.c.deleted_at < before[0], (files.c.deleted_at == before[0]) & (files.c.id > before[1])))
-    return [_to_file(row) for row in connection.execute(query.order_by(files.c.deleted_at.desc(), files.c.id).limit(limit))]
+    return [to_file(row) for row in connection.execute(query.order_by(files.c.deleted_at.desc(), files.c.id).limit(limit))]
 
 
 # Word for word as in the index `versions_attention`, so that it is used.
@@ -253,7 +255,7 @@ def list_attention(
         query = query.where(_kind_of_attention() == kind)
     if before is not None:
         query = query.where(tuple_(versions.c.created_at, versions.c.id) < tuple_(*before))
-    return [_to_file(row) for row in connection.execute(query.order_by(versions.c.created_at.desc(), versions.c.id.desc()).limit(limit))]
+    return [to_file(row) for row in connection.execute(query.order_by(versions.c.created_at.desc(), versions.c.id.desc()).limit(limit))]
 
 
 def count_attention(connection: Connection) -> dict[str, int]:
@@ -274,7 +276,7 @@ def stored_by_type(connection: Connection, limit: int) -> list[tuple[str, int]]:
 def list_recent(connection: Connection, limit: int) -> Sequence[File]:
     """Return the files that changed last."""
     query = _current().where(files.c.deleted_at.is_(None)).order_by(files.c.updated_at.desc()).limit(limit)
-    return [_to_file(row) for row in connection.execute(query)]
+    return [to_file(row) for row in connection.execute(query)]
 
 
 def put_pointer(connection: Connection, *, file_id: UUID, bucket_id: UUID, path: str, version_id: UUID, user_id: UUID) -> Row[Any]:

@@ -76,14 +76,16 @@ def request_from_json(stored: Mapping[str, Any], bucket: str, path: str, size_by
     return UploadRequest(bucket, path, size_bytes, content_type, **tags, digests=digests, **rest)
 
 
-_COUNT_OPEN = select(func.count().filter(or_(uploads.c.kind == Kind.STREAM, uploads.c.locked_until > func.now())), func.count()).where(
-    uploads.c.state == State.OPEN, uploads.c.expires_at > func.now()
-)  # made once: every upload runs it
+COUNT_OPEN = select(
+    func.count().filter(or_(uploads.c.kind == Kind.STREAM, uploads.c.locked_until > func.now())).label("moving"),
+    func.count().label("still_open"),
+).where(uploads.c.state == State.OPEN, uploads.c.expires_at > func.now())
+"""How many uploads have bytes travelling right now, and how many are open in all."""
 
 
 def count_open(connection: Connection) -> tuple[int, int]:
     """Return how many uploads have bytes travelling right now, and how many are open in all."""
-    row = connection.execute(_COUNT_OPEN).one()
+    row = connection.execute(COUNT_OPEN).one()
     return row[0], row[1]
 
 

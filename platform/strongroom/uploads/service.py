@@ -30,6 +30,7 @@ from strongroom.jobs.queue import enqueue
 from strongroom.runtime import Runtime
 from strongroom.scanning.types import resolve_type
 from strongroom.uploads import completion, repository
+from strongroom.uploads.beginning import Situation, look
 from strongroom.uploads.fingerprint import DIGEST_BYTES
 from strongroom.uploads.ingest import LEASE_S, Ingest, pump
 from strongroom.uploads.models import PARTIAL, Body, Kind, Received, Reservation, State, Upload, UploadRequest
@@ -116,9 +117,10 @@ def begin(
     named: dict[str, Any] = {"id": new_id(), "kind": kind, "path": path, "version_id": new_id(), "provider_id": tenant.provider_id}
     with runtime.tenant(tenant) as connection:
         room_bytes = (request.size_bytes or 0) if reserve_bytes is None else reserve_bytes
-        bucket, current = _look(connection, tenant, request, path, declared, room_bytes)
+        found = _look(connection, tenant, request, path, declared, room_bytes)
+        bucket, current = found.bucket, found.current
         if is_here:
-            _check_parallel(connection, tenant, own=0)
+            _check_parallel(tenant, found.moving, found.still_open, own=0)
             return _unrecorded(principal, request, named, bucket, declared)
         room = Reservation(room_bytes, 0 if current or values.get("concat") == PARTIAL else 1)
         remembered = {} if kind == Kind.STREAM else repository.request_to_json(request)
@@ -132,26 +134,22 @@ def begin(
             and_then(connection, named["id"])
         if not buckets.reserve(connection, tenant.limits, **asdict(room)):
             raise QuotaExceeded
-        _check_parallel(connection, tenant, own=1)  # whoever holds the totals is alone, so this count is exact
+        _check_parallel(tenant, *repository.count_open(connection), own=1)  # whoever holds the totals is alone, so this count is exact
     return Upload(
         **named, state=State.OPEN, bucket=bucket, size_bytes=request.size_bytes, declared_type=declared, request=request,
         created_by=principal.user_id, api_key_id=principal.api_key_id, expires_at=expires_at, **values,
     )  # fmt: skip
 
 
-def _look(
-    connection: Connection, tenant: Tenant, request: UploadRequest, path: str, declared: str, room_bytes: int
-) -> tuple[Bucket, File | None]:  # fmt: skip
-    """Refuse what can be refused before anything is reserved; return the bucket and the file that is at the path now."""
-    bucket = buckets.get_bucket(connection, request.bucket)
-    check_size(tenant, bucket, request.size_bytes or 0)
-    check_declared(bucket, declared)
-    current = files.find_by_path(connection, bucket.id, path)
-    check_conditions(request, current)
-    totals = buckets.totals(connection)
-    if totals.used_bytes + totals.reserved_bytes + room_bytes > tenant.limits.quota_bytes:
+def _look(connection: Connection, tenant: Tenant, request: UploadRequest, path: str, declared: str, room_bytes: int) -> Situation:
+    """Refuse what can be refused before anything is reserved; return how things are."""
+    found = look(connection, request.bucket, path)
+    check_size(tenant, found.bucket, request.size_bytes or 0)
+    check_declared(found.bucket, declared)
+    check_conditions(request, found.current)
+    if found.totals.used_bytes + found.totals.reserved_bytes + room_bytes > tenant.limits.quota_bytes:
         raise QuotaExceeded  # the totals are held to it when they are changed; this one is told before a body comes
-    return bucket, current
+    return found
 
 
 def _unrecorded(principal: Principal, request: UploadRequest, named: dict[str, Any], bucket: Bucket, declared: str) -> Upload:
@@ -165,8 +163,7 @@ def _unrecorded(principal: Principal, request: UploadRequest, named: dict[str, A
     )  # fmt: skip
 
 
-def _check_parallel(connection: Connection, tenant: Tenant, *, own: int) -> None:
-    moving, still_open = repository.count_open(connection)
+def _check_parallel(tenant: Tenant, moving: int, still_open: int, *, own: int) -> None:
     most = tenant.limits.parallel_uploads
     if moving >= most + own:
         raise TooManyUploads(f"This tenant may have {most} uploads at the same time.", retry_after_s=5)
