@@ -11,8 +11,7 @@ from uuid import UUID
 
 import jwt as pyjwt
 from flask import Flask, g
-from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token, decode_token
-from flask_jwt_extended.exceptions import JWTExtendedException
+from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token
 
 from strongroom.auth.models import SessionGrant
 from strongroom.config import Settings
@@ -65,10 +64,10 @@ def session_of(token: str, purpose: str) -> tuple[UUID, UUID | None]:
         TokenExpired, TokenInvalid
     """
     try:
-        claims = decode_token(token)
+        claims = pyjwt.decode(token, _key(), algorithms=[ALGORITHM], options={"require": ["exp", "sub"]})
     except pyjwt.ExpiredSignatureError:
         raise TokenExpired from None
-    except (pyjwt.InvalidTokenError, JWTExtendedException, ValueError, KeyError):
+    except pyjwt.InvalidTokenError:
         raise TokenInvalid from None
     if claims.get("type") != purpose:
         raise TokenInvalid(f"This is not {'an access' if purpose == 'access' else 'a refresh'} token.")
