@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import orjson
 import psycopg
 import sqlalchemy.orm  # noqa: F401 - SQLAlchemy loads it lazily, which two threads must not do at the same time
 from sqlalchemy import Connection, Engine, create_engine
@@ -65,6 +66,7 @@ def make_engine(url: str, settings: Settings) -> Engine:
         pool_timeout=settings.pool_timeout_s,
         pool_use_lifo=True,
         isolation_level="AUTOCOMMIT",  # transactions begin by hand, together with what binds them to a tenant: one round trip
+        json_deserializer=orjson.loads,
         hide_parameters=True,  # they hold e-mails and hashes, which must not get into logs
         connect_args={
             "cursor_factory": SingleStatementCursor,
