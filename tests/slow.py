@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from werkzeug.test import TestResponse
 
+from tests.acceptance.waiting import wait_until
 from tests.factories import Client, object_url
 
 BOUND_S = 20
@@ -61,6 +63,28 @@ class InBackground(threading.Thread):
         return self._result
 
 
+class Hanging:
+    """Requests sent at once, each with a body that gives nothing before `go_on`; an act takes the options that bring the body."""
+
+    def __init__(self, acts: Iterable[Callable[..., TestResponse]], data: bytes) -> None:
+        self._all: list[tuple[SlowBody, InBackground]] = []
+        for act in acts:
+            body = SlowBody(data)
+            options = {"environ_overrides": {"wsgi.input": body, "CONTENT_LENGTH": str(len(data))}}
+            self._all.append((body, InBackground(partial(act, options))))
+
+    def answered(self) -> list[TestResponse]:
+        """The answers that came before a body was read, once every other request waits for its body."""
+        wait_until(lambda: all(body.reached.is_set() or not request.is_alive() for body, request in self._all), BOUND_S)
+        return [request.result() for body, request in self._all if not body.reached.is_set()]
+
+    def go_on(self) -> list[TestResponse]:
+        """Let the others have their bodies; their answers."""
+        for body, _ in self._all:
+            body.go.set()
+        return [request.result() for body, request in self._all if body.reached.is_set()]
+
+
 @contextmanager
 def slow_upload(client: Client, path: str, data: bytes = b"slow", *, bucket: str = "media") -> Iterator[Callable[[], TestResponse]]:
     """An upload whose body hangs inside the block; the function that is yielded lets it go on and gives the answer."""
@@ -80,12 +104,13 @@ def slow_upload(client: Client, path: str, data: bytes = b"slow", *, bucket: str
         finish()
 
 
-def all_at_once(acts: list[Callable[[], Any]]) -> list[Any]:
+def all_at_once(acts: Iterable[Callable[..., Any]]) -> list[Any]:
     """Call all functions in threads that start together; return what they gave."""
+    acts = list(acts)
     barrier = threading.Barrier(len(acts))
 
-    def start(act: Callable[[], Any]) -> Any:
+    def start(act: Callable[..., Any]) -> Any:
         barrier.wait(BOUND_S)
         return act()
 
-    return [thread.result() for thread in [InBackground(lambda act=act: start(act)) for act in acts]]  # type: ignore[misc]
+    return [thread.result() for thread in [InBackground(partial(start, act)) for act in acts]]
