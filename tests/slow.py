@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import psycopg
 from werkzeug.test import TestResponse
 
+from tenants.models import Tenant
 from tests.acceptance.waiting import wait_until
-from tests.factories import Client, object_url
+from tests.factories import Client, World, object_url
 
 BOUND_S = 20
 
@@ -114,3 +116,17 @@ def all_at_once(acts: Iterable[Callable[..., Any]]) -> list[Any]:
         return act()
 
     return [thread.result() for thread in [InBackground(partial(start, act)) for act in acts]]
+
+
+def with_others_beginning(world: World, tenant: Tenant, request: Callable[[], Any]) -> Any:
+    """What a request gives while others begin as many uploads as the tenant may have: they commit as soon as it waits for them."""
+    query = f"""INSERT INTO {tenant.ref.role}.uploads (id, kind, bucket_id, path, version_id, provider_id, reserved_bytes, reserved_files,
+        content_type, expires_at) SELECT gen_random_uuid(), 'stream', (SELECT id FROM {tenant.ref.role}.buckets LIMIT 1), n::text,
+        gen_random_uuid(), gen_random_uuid(), 0, 0, '', now() + '1 hour' FROM generate_series(1, %(many)s) n"""  # noqa: S608 - a role's name
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with psycopg.connect(world.database.superuser_url) as connection:
+        connection.execute(f"UPDATE {tenant.ref.role}.counters SET reserved_bytes = reserved_bytes")  # noqa: S608 - a role's name
+        connection.execute(query, {"many": tenant.limits.parallel_uploads})
+        asked = InBackground(request)
+        wait_until(lambda: world.sql(waiting) or not asked.is_alive(), BOUND_S)
+    return asked.result()

@@ -18,7 +18,7 @@ from tenants import service as tenants
 from tenants.models import Tenant
 from tests.acceptance.content import noise
 from tests.factories import Client, World, object_url, ok, problem
-from tests.slow import Hanging
+from tests.slow import Hanging, with_others_beginning
 from tests.tus.conftest import Place
 from tests.tus.talk import CHUNK, MIB, URL, VERSION, Talk, checksum, meta
 
@@ -329,6 +329,12 @@ def test_requests_under_way_are_limited_exactly(world: World, tenant: Tenant, ta
         problem(answer, 429, "too_many_uploads")
         assert int(answer.headers["Retry-After"]) > 0
     assert [answer.status_code for answer in hanging.go_on()] == [204, 204]
+
+
+def test_whoever_begins_at_the_same_moment_is_counted(world: World, tenant: Tenant, talk: Talk) -> None:
+    url = talk.begin(10)
+    answer = with_others_beginning(world, tenant, lambda: talk.patch(url, 0, b"0123456789"))
+    problem(answer, 429, "too_many_uploads")
 
 
 def test_a_bucket_with_an_open_upload_is_not_empty(talk: Talk) -> None:

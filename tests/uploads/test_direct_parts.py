@@ -12,7 +12,7 @@ from strongroom.uploads import counting, part_stores
 from werkzeug.test import TestResponse
 
 from tests.factories import Client, object_url, ok, problem, put_object
-from tests.slow import Hanging, InBackground, SlowBody
+from tests.slow import Hanging, InBackground, SlowBody, with_others_beginning
 from tests.uploads.conftest import Place
 from tests.uploads.direct_client import MIB, UPLOADS, Sender, content, fingerprint
 
@@ -223,20 +223,15 @@ def test_parts_under_way_are_limited_exactly(make_place: Callable[..., Place], w
 
 
 def test_a_part_that_is_refused_leaves_what_was_there(own: Place) -> None:
+    """Here because others begin at the same moment: they are counted too."""
     data, sender = content(10), own.sender
     begun = sender.begin(data)
     tags = sender.send(begun, data)
-    own.world.tenant_sql(own.tenant, STREAMS, many=own.tenant.limits.parallel_uploads)
-    answer = sender.put(begun["parts"][0], content(10, 1))
+    answer = with_others_beginning(own.world, own.tenant, lambda: sender.put(begun["parts"][0], content(10, 1)))
     assert (answer.status, answer.body["code"]) == (429, "too_many_uploads")
     assert {part["number"]: f'"{part["tag"]}"' for part in sender.state(begun)["received"]} == tags
     own.world.tenant_sql(own.tenant, "DELETE FROM {t}.uploads WHERE kind = 'stream'")
     assert ok(sender.complete(begun, tags), 201)["fingerprint"] == fingerprint(data)
-
-
-STREAMS = """INSERT INTO {t}.uploads (id, kind, bucket_id, path, version_id, provider_id, reserved_bytes, reserved_files, content_type,
-expires_at) SELECT gen_random_uuid(), 'stream', (SELECT id FROM {t}.buckets), n::text, gen_random_uuid(), gen_random_uuid(), 0, 0, '',
-now() + '1 hour' FROM generate_series(1, %(many)s) n"""
 
 
 def test_what_a_dead_process_was_receiving_counts_no_more(own: Place) -> None:
