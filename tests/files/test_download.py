@@ -120,7 +120,6 @@ def test_not_modified(client: Client, file: Any) -> None:
     assert client.get(URL, headers={"If-Modified-Since": modified}).status_code == 304
     assert client.get(URL, headers={"If-Modified-Since": "Mon, 01 Jan 2001 00:00:00 GMT"}).status_code == 200
     assert client.get(URL, headers={"If-Modified-Since": modified, "If-None-Match": '"x"'}).status_code == 200
-    problem(client.get(URL, headers={"If-None-Match": "unquoted"}), 400, "bad_request")
 
 
 def test_a_replaced_file_has_another_tag(world: World, client: Client, file: Any) -> None:
