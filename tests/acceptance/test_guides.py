@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.client import Client
-from tests.acceptance.content import noise
 from tests.acceptance.deployment import Tenant
 
 ROOT = Path(__file__).parents[2]
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 ELSEWHERE = "example.com"
 """What is in no deployment of the tests."""
-FILM, PICTURE = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom", b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+FILM = b"\0\0\0\x18ftypisom\0\0\x02\0isomiso2\0\0\0\x08free\0\0\0\x10mdat" + bytes(8)
+PICTURE = b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0\xff\xda\0\x08\1\1\0\0\x3f\0" + b"pixels" * 50 + b"\xff\xd9"
 
 
 def examples(guide: str, port: int) -> str:
@@ -41,8 +41,8 @@ def key(owner: Client) -> str:
 
 
 def test_ways_in(tenant: Tenant, owner: Client, key: str, tmp_path: Path) -> None:
-    for name, head in (("film.mp4", FILM), ("a.jpg", PICTURE), ("b.jpg", PICTURE)):
-        (tmp_path / name).write_bytes(head + bytes(1000))
+    for name, data in (("film.mp4", FILM), ("a.jpg", PICTURE), ("b.jpg", PICTURE)):
+        (tmp_path / name).write_bytes(data)
     run(f"KEY = {key!r}\n" + examples("uploads.md", owner.port), tmp_path, tenant)
     paths = [each["path"] for each in owner.files("media")]
     assert paths == ["2026/film.mp4", "2026/may/a.jpg", "2026/may/b.jpg", "numbers.txt"]
@@ -50,7 +50,7 @@ def test_ways_in(tenant: Tenant, owner: Client, key: str, tmp_path: Path) -> Non
 
 def test_ways_out(tenant: Tenant, owner: Client, key: str, tmp_path: Path) -> None:
     owner.bucket("site")
-    film = owner.checked(owner.upload("media", "2026/film.mp4", noise(100_000), "application/octet-stream"))
+    film = owner.checked(owner.upload("media", "2026/film.mp4", FILM))
     owner.upload("media", "report.csv", b"a,b\n" * 1000)
     told = f"token, file_id, ids = {key!r}, {film['id']!r}, [{film['id']!r}]\n"
     run(told + examples("downloads.md", owner.port), tmp_path, tenant)
