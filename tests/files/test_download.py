@@ -13,6 +13,8 @@ from strongroom.files.headers import disposition
 
 from tenants.models import Tenant
 from tests.factories import EICAR, PNG, Account, Client, World, object_url, ok, problem
+from tests.tus.talk import Talk
+from tests.uploads.direct_client import Sender
 
 pytestmark = pytest.mark.usefixtures("bucket")
 DATA = bytes(range(256)) * 4
@@ -120,7 +122,6 @@ def test_not_modified(client: Client, file: Any) -> None:
     assert client.get(URL, headers={"If-Modified-Since": modified}).status_code == 304
     assert client.get(URL, headers={"If-Modified-Since": "Mon, 01 Jan 2001 00:00:00 GMT"}).status_code == 200
     assert client.get(URL, headers={"If-Modified-Since": modified, "If-None-Match": '"x"'}).status_code == 200
-    problem(client.get(URL, headers={"If-None-Match": "unquoted"}), 400, "bad_request")
 
 
 def test_a_replaced_file_has_another_tag(world: World, client: Client, file: Any) -> None:
@@ -312,6 +313,23 @@ def test_the_version_counts_not_the_file(world: World, tenant: Tenant, client: C
     assert file["created_by"] != str(member.id)
     problem(client.get(URL), 409, "file_pending")
     assert world.client(member).get(URL).data == b"newer"
+
+
+def test_whoever_completes_anothers_upload_is_not_its_uploader(world: World, tenant: Tenant, client: Client) -> None:
+    """An administrator may end a member's upload well, and may have its bytes when they were checked."""
+    member = world.client(world.create_user(tenant, "member"))
+    theirs, admins = Sender(member), Sender(client)
+    begun = theirs.begin(DATA)
+    tags = theirs.send(begun, DATA)
+    file = ok(admins.complete(begun, tags), 201)
+    by_tus = Talk(member).begin(4, "b.bin")
+    Talk(client).send(by_tus, 0, b"some")
+    for url in (URL, object_url("media", "b.bin")):
+        problem(client.get(url), 409, "file_pending")
+        assert member.get(url).status_code == 200
+    assert file["created_by"] == str(ok(member.get("/api/v1/account"))["id"])
+    world.run_jobs()
+    assert client.get(URL).data == DATA
 
 
 @pytest.mark.usefixtures("file")

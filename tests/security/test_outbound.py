@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from strongroom.config import load_settings
 from strongroom.errors import ConfigurationError, DomainError, OutboundRefused, SourceRefused, SourceUnavailable
+from strongroom.security import guarded
 from strongroom.security.outbound import Limits, Outbound
 
 from tests.factories import token_bytes
@@ -336,6 +337,48 @@ def test_nobody_listens_and_no_such_host() -> None:
         fetch(Outbound(settings(), resolve=unknown(socket.EAI_AGAIN)), "http://none.example/")
     with pytest.raises(SourceUnavailable):
         fetch(Outbound(settings(), resolve=Resolver([])), "http://none.example/")
+
+
+class BlackHoles:
+    """Addresses that swallow every connection, and a clock that is on by as long as each was waited for."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+        self.waited_s: list[float] = []
+
+    def connect(self, made: socket.socket, _place: Any) -> None:
+        patience_s = made.gettimeout()
+        assert patience_s, "waited for without an end"
+        self.waited_s.append(patience_s)
+        self.now_s += patience_s
+        raise TimeoutError
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def black_holes(monkeypatch: pytest.MonkeyPatch) -> BlackHoles:
+    holes = BlackHoles()
+
+    def connect(made: socket.socket, place: Any) -> None:
+        holes.connect(made, place)
+
+    monkeypatch.setattr(guarded, "time", holes)
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    return holes
+
+
+@pytest.mark.parametrize(("connect_s", "waited_s"), [(5, [5] * 4), (7, [7, 7, 6]), (30, [20]), (None, [20])])
+def test_many_addresses_that_do_not_answer_take_no_longer_than_all_may(
+    black_holes: BlackHoles, connect_s: Any, waited_s: list[float]
+) -> None:  # fmt: skip
+    """A name server can give hundreds of them; the time for the whole request is the time for all together."""
+    resolver = Resolver([f"93.184.{number // 200}.{number % 200}" for number in range(300)])
+    with pytest.raises(SourceUnavailable):
+        fetch(Outbound(settings(), resolve=resolver), "http://files.example.com/", Limits(connect_s=connect_s, total_s=20))
+    assert black_holes.waited_s == pytest.approx(waited_s)
+    assert resolver.asked == 1
 
 
 # TLS

@@ -11,15 +11,16 @@ from strongroom.checks import service as checks
 from strongroom.errors import DatabaseUnavailable, StorageFull, StorageUnavailable
 from strongroom.storage.bound import StoredObject
 from strongroom.storage.filesystem import FilesystemRegion
-from strongroom.uploads import appending, progress, resuming, service, targets
+from strongroom.uploads import appending, limits, progress, resuming, service, targets
 from strongroom.uploads.fingerprint import BLOCK_BYTES
 
 from tenants import service as tenants
 from tenants.models import Tenant
 from tests.acceptance.content import noise
 from tests.factories import Client, World, object_url, ok, problem
+from tests.slow import Hanging, with_others_beginning
 from tests.tus.conftest import Place
-from tests.tus.talk import MIB, URL, Talk, checksum, meta
+from tests.tus.talk import CHUNK, MIB, URL, VERSION, Talk, checksum, meta
 
 DATA = noise(2 * BLOCK_BYTES + 5 * MIB + 12345)
 
@@ -295,7 +296,7 @@ def test_unfinished_uploads_are_limited(world: World, tenant: Tenant, talk: Talk
         """INSERT INTO {t}.uploads (id, kind, bucket_id, path, version_id, provider_id, reserved_bytes, reserved_files, content_type,
         expires_at) SELECT gen_random_uuid(), 'tus', (SELECT id FROM {t}.buckets), n::text, gen_random_uuid(),
         gen_random_uuid(), 0, 0, '', now() + '1 day' FROM generate_series(1, %(most)s) n""",
-        most=most * service.OPEN_PER_PARALLEL,
+        most=most * limits.OPEN_PER_PARALLEL,
     )
     problem(talk.create(5), 429, "too_many_uploads")
 
@@ -313,6 +314,27 @@ def test_requests_under_way_are_limited(world: World, tenant: Tenant, talk: Talk
     problem(talk.patch(url, 0, b"0123456789"), 429, "too_many_uploads")
     world.tenant_sql(tenant, "DELETE FROM {t}.uploads WHERE provider_id NOT IN (SELECT id FROM strongroom.providers)")
     talk.send(url, 0, b"0123456789")
+
+
+def test_requests_under_way_are_limited_exactly(world: World, tenant: Tenant, talk: Talk) -> None:
+    tenants.set_limits(world.runtime.databases, tenant.id, limits={"parallel_uploads": 2})
+    world.runtime.registry.forget()
+    urls = [talk.begin(10, f"{each}.bin") for each in range(6)]
+    headers = {**VERSION, **CHUNK, "Upload-Offset": "0"}
+    acts = [lambda options, url=url: talk.client.patch(url, headers=headers, **options) for url in urls]
+    hanging = Hanging(acts, b"0123456789")
+    refused = hanging.answered()
+    assert len(refused) == 4
+    for answer in refused:
+        problem(answer, 429, "too_many_uploads")
+        assert int(answer.headers["Retry-After"]) > 0
+    assert [answer.status_code for answer in hanging.go_on()] == [204, 204]
+
+
+def test_whoever_begins_at_the_same_moment_is_counted(world: World, tenant: Tenant, talk: Talk) -> None:
+    url = talk.begin(10)
+    answer = with_others_beginning(world, tenant, lambda: talk.patch(url, 0, b"0123456789"))
+    problem(answer, 429, "too_many_uploads")
 
 
 def test_a_bucket_with_an_open_upload_is_not_empty(talk: Talk) -> None:

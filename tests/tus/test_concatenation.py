@@ -127,6 +127,64 @@ def test_the_same_parts_make_one_file_only(world: World, tenant: Tenant, talk: T
     world.run_jobs()
 
 
+def test_the_same_request_again_is_given_the_same_upload(world: World, tenant: Tenant, talk: Talk) -> None:
+    """Its answer may have been lost. What has become of the partial uploads' bytes meanwhile makes no difference."""
+    urls = [partial(talk, b"one"), partial(talk, b"two")]
+    first = final(talk, *urls, If_None_Match="*")
+    world.run_jobs()
+    totals = world.totals(tenant)
+    again = final(talk, *urls, If_None_Match="*")
+    assert (first.status_code, again.status_code) == (201, 201), again.data
+    names = ("Location", "Strongroom-File-Id", "Upload-Offset")
+    assert [again.headers[name] for name in names] == [first.headers[name] for name in names]
+    assert world.totals(tenant) == totals
+    assert len(world.rows(tenant, "versions")) == 1
+    talk.client.delete(object_url("media", "a.bin"))
+    assert final(talk, *urls).headers["Location"] == first.headers["Location"], "as the last request of any upload is answered"
+
+
+def test_another_request_with_the_same_parts_is_none_again(world: World, tenant: Tenant, talk: Talk) -> None:
+    world.create_bucket(tenant, "other")
+    urls = [partial(talk, b"one"), partial(talk, b"two")]
+    assert final(talk, *urls).status_code == 201
+    named = {"bucket": "media", "path": "a.bin"}
+    for others, said in (
+        (urls[::-1], named),
+        (urls[:1], named),
+        ([*urls, partial(talk, b"three")], named),
+        (urls, {**named, "path": "b.bin"}),
+        (urls, {**named, "bucket": "other"}),
+        (urls, {**named, "colour": "red"}),
+    ):
+        problem(final(talk, *others, Upload_Metadata=meta(**said)), 410, "upload_gone")
+
+
+def test_the_same_request_of_somebody_else(world: World, tenant: Tenant, talk: Talk) -> None:
+    """Only an administrator learns what became of another's uploads; what an administrator made of them is not theirs."""
+    member, other = (Talk(world.client(world.create_user(tenant, "member"))) for _ in range(2))
+    url, taken = partial(member, b"one"), partial(member, b"two")
+    first, second = final(member, url), final(talk, taken, path="b.bin")
+    assert (first.status_code, second.status_code) == (201, 201)
+    problem(final(other, url), 404, "not_found")
+    assert final(talk, url).headers["Location"] == first.headers["Location"]
+    problem(final(member, taken, path="b.bin"), 404, "not_found")
+
+
+def test_the_same_request_after_its_upload_was_forgotten(talk: Talk) -> None:
+    url = partial(talk, b"one")
+    assert talk.terminate(final(talk, url).headers["Location"]).status_code == 204
+    problem(final(talk, url), 404, "not_found")
+
+
+def test_the_same_request_at_the_same_time(world: World, tenant: Tenant, talk: Talk) -> None:
+    urls = [partial(talk, b"one"), partial(talk, b"two")]
+    answers = all_at_once([lambda: final(talk, *urls, If_None_Match="*")] * 4)
+    assert [answer.status_code for answer in answers] == [201] * 4
+    assert len({(answer.headers["Location"], answer.headers["Strongroom-File-Id"]) for answer in answers}) == 1
+    assert world.totals(tenant) == {"used_bytes": 6, "used_files": 1, "reserved_bytes": 0, "reserved_files": 0}
+    world.run_jobs()
+
+
 def test_parts_that_nobody_puts_together_are_swept(world: World, tenant: Tenant, talk: Talk, place: Place) -> None:
     partial(talk, b"one")
     partial(talk, b"", size=3)

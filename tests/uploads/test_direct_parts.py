@@ -8,10 +8,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from strongroom.uploads import part_stores
+from strongroom.uploads import counting, part_stores
+from werkzeug.test import TestResponse
 
-from tests.factories import Client, object_url, ok, problem
-from tests.slow import InBackground, SlowBody
+from tests.factories import Client, object_url, ok, problem, put_object
+from tests.slow import Hanging, InBackground, SlowBody, with_others_beginning
 from tests.uploads.conftest import Place
 from tests.uploads.direct_client import MIB, UPLOADS, Sender, content, fingerprint
 
@@ -188,4 +189,87 @@ def test_no_connection_is_held_while_a_part_travels(make_place: Callable[..., Pl
     for body, request in hanging:
         body.go.set()
         ok(request.result())
+    ok(sender.complete(begun), 201)
+
+
+# How many at once
+
+
+def empty_handed(place: Place, part: Any) -> Callable[..., TestResponse]:
+    """Sends a part whose body is given as options."""
+    url = urlsplit(part["url"])
+    stranger = Client(place.world.app, url.netloc)
+    return lambda options: stranger.put(f"{url.path}?{url.query}", **options)
+
+
+@pytest.mark.parametrize("way", ["regions", "relayed"])
+def test_parts_under_way_are_limited_exactly(make_place: Callable[..., Place], way: str) -> None:
+    """As other uploads are, and together with them: of one tenant, whatever the process."""
+    place = make_place(way, parallel_uploads=3)
+    data, sender = content(10), place.sender
+    begun = [sender.begin(data, f"{each}.bin") for each in range(8)]
+    two = replace(place, world=place.world.again())
+    hanging = Hanging([empty_handed(where, each["parts"][0]) for where, each in zip([place, two] * 4, begun, strict=True)], data)
+    refused = hanging.answered()
+    assert len(refused) == 5
+    for answer in refused:
+        problem(answer, 429, "too_many_uploads")
+        assert int(answer.headers["Retry-After"]) > 0
+    problem(put_object(sender.client, "media", "another.bin"), 429, "too_many_uploads")
+    assert [answer.status_code for answer in hanging.go_on()] == [200] * 3
+    for each in begun:
+        ok(sender.complete(each, sender.send(each, data)), 201)
+    assert [row["kind"] for row in place.world.rows(place.tenant, "uploads")] == ["direct"] * 8
+
+
+def test_a_part_that_is_refused_leaves_what_was_there(own: Place) -> None:
+    """Here because others begin at the same moment: they are counted too."""
+    data, sender = content(10), own.sender
+    begun = sender.begin(data)
+    tags = sender.send(begun, data)
+    answer = with_others_beginning(own.world, own.tenant, lambda: sender.put(begun["parts"][0], content(10, 1)))
+    assert (answer.status, answer.body["code"]) == (429, "too_many_uploads")
+    assert {part["number"]: f'"{part["tag"]}"' for part in sender.state(begun)["received"]} == tags
+    own.world.tenant_sql(own.tenant, "DELETE FROM {t}.uploads WHERE kind = 'stream'")
+    assert ok(sender.complete(begun, tags), 201)["fingerprint"] == fingerprint(data)
+
+
+def test_what_a_dead_process_was_receiving_counts_no_more(own: Place) -> None:
+    """Its row is swept up; the upload itself, and what had arrived of it, stays."""
+    data, sender = content(PART + 7), own.sender
+    begun = sender.begin(data)
+    sender.send(begun, data, [1])
+    body, request = hanging_part(own, begun["parts"][1], data[PART:])
+    expired = own.world.tenant_sql(
+        own.tenant, "UPDATE {t}.uploads SET expires_at = now() - interval '1 second' WHERE kind = 'stream' RETURNING id"
+    )
+    assert len(expired) == 1
+    own.world.run_jobs()
+    assert [row["kind"] for row in own.world.rows(own.tenant, "uploads")] == ["direct"]
+    body.go.set()
+    ok(request.result())
+    assert ok(sender.complete(begun), 201)["fingerprint"] == fingerprint(data)
+
+
+class Watching:
+    """A body in two pieces: with the first its request's row is about to expire, with the second it was looked at again."""
+
+    def __init__(self, place: Place, data: bytes) -> None:
+        self._place, self._data = place, data
+        self.found: list[Any] = []
+
+    def read(self, size: int = -1) -> bytes:
+        self.found = self._place.world.rows(self._place.tenant, "uploads", "kind = 'stream' AND expires_at > now() + interval '1 minute'")
+        self._place.world.tenant_sql(self._place.tenant, "UPDATE {t}.uploads SET expires_at = now() WHERE kind = 'stream'")
+        piece, self._data = self._data[: min(5, size)], self._data[min(5, size) :]
+        return piece
+
+
+def test_a_part_that_takes_long_goes_on_counting(own: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "PROLONG_AFTER_S", -1)
+    data, sender = content(10), own.sender
+    begun = sender.begin(data)
+    body = Watching(own, data)
+    ok(empty_handed(own, begun["parts"][0])({"environ_overrides": {"wsgi.input": body, "CONTENT_LENGTH": "10"}}))
+    assert len(body.found) == 1
     ok(sender.complete(begun), 201)

@@ -134,6 +134,11 @@ def count(connection: Connection, bucket_id: UUID, *, bytes_change: int, files_c
     )
 
 
+def lock_totals(connection: Connection) -> None:
+    """Be alone with the tenant's totals until the transaction ends."""
+    connection.execute(select(literal(1)).select_from(counters).with_for_update())
+
+
 def totals(connection: Connection) -> Totals:
     """Return the tenant's exact totals."""
     return Totals(*connection.execute(_TOTALS).one())

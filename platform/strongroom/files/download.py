@@ -13,12 +13,13 @@ from werkzeug.wsgi import FileWrapper
 from strongroom.errors import NotAcceptable
 from strongroom.files import grants
 from strongroom.files.compression import coding_for, compressed
-from strongroom.files.headers import download_headers, media_type, without_bytes
+from strongroom.files.headers import download_headers, media_type, modified_of, without_bytes
 from strongroom.files.models import File, Grant
 from strongroom.files.streams import PIECE_BYTES, DownloadStream, MultipartRanges, PieceStream
 from strongroom.http.conditions import check_preconditions, not_modified, tag_held
 from strongroom.http.context import current_tenant, runtime
 from strongroom.http.encodings import IDENTITY, choose_coding
+from strongroom.http.headers import Bodyless
 from strongroom.http.pace import hand_over_thread
 from strongroom.http.ranges import ByteRange, byte_ranges
 from strongroom.usage.http import caller
@@ -67,11 +68,11 @@ def send_file(grant: Grant, manner: Manner | None = None) -> Response:
     file = grant.file
     coding = _coding(file)
     headers = download_headers(grant, coding=coding, inline=manner.inline, once=manner.spend is not None)
-    state: Any = {"etag": file.etag, "modified": grant.modified_at}
+    state: Any = {"etag": file.etag, "modified": modified_of(grant)}
     check_preconditions(request, **state)
     if not_modified(request, **state):
         headers["ETag"] = f'"{tag_held(request, file.etag, coding)}"'
-        return Response(status=NOT_MODIFIED, headers=without_bytes(headers))
+        return Bodyless(status=NOT_MODIFIED, headers=without_bytes(headers))
     parts = () if coding else byte_ranges(request, size_bytes=file.size_bytes, **state)
     answer = Answer(grant, manner, coding, parts, headers)
     if request.method == "HEAD":
@@ -159,13 +160,13 @@ def _redirected(answer: Answer) -> Response | None:
     _count(grant, answer.asked_bytes)
     headers = {**without_bytes(answer.headers), "Location": signed.url, "Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
     del headers["ETag"], headers["Last-Modified"]
-    return Response(status=FOUND, headers=headers)
+    return Bodyless(status=FOUND, headers=headers)
 
 
 def _by_nginx(answer: Answer) -> Response | None:
     """Have nginx in front send the file; it cuts the ranges by itself."""
     prefix, file = runtime().settings.accel_prefix, answer.grant.file
-    if not prefix or answer.coding or _asks(NOT_FOR_NGINX) or not file.size_bytes:
+    if not prefix or answer.coding or _asks(NOT_FOR_NGINX) or _has_dated_range() or not file.size_bytes:
         return None
     path = grants.storage_of(runtime(), current_tenant(), file).local_path(file.bucket_id, file.version_id)
     if path is None:
@@ -175,6 +176,11 @@ def _by_nginx(answer: Answer) -> Response | None:
     headers = {**answer.headers, "X-Accel-Redirect": prefix + path}
     del headers["Accept-Ranges"]  # nginx adds its own
     return Response(status=OK, headers=headers)
+
+
+def _has_dated_range() -> bool:
+    """Tell whether a range depends on a date: nginx would take one that was told while it was not yet sure."""
+    return not request.headers.get("If-Range", '"').lstrip().startswith(('"', "W/"))
 
 
 def _asks(conditions: tuple[str, ...]) -> bool:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
+from datetime import UTC, datetime
 from urllib.parse import quote
+
+from werkzeug.http import http_date
 
 from strongroom.files.compression import is_compressible
 from strongroom.files.models import Grant
-from strongroom.http.conditions import coded_tag
+from strongroom.http.conditions import Modified, coded_tag
 
 SAFE_INLINE = frozenset({
     "image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "video/mp4", "video/webm", "audio/mpeg", "audio/ogg", "audio/wav",
@@ -24,7 +27,7 @@ def download_headers(grant: Grant, *, coding: str, inline: bool, once: bool) -> 
         "Content-Type": media_type(file.content_type),
         "Content-Disposition": disposition(file.name, inline=inline and file.content_type in SAFE_INLINE),
         "ETag": f'"{coded_tag(file.etag, coding)}"',
-        "Last-Modified": grant.modified_at.strftime("%a, %d %b %Y %H:%M:%S GMT"),
+        "Last-Modified": http_date(modified_of(grant).told(datetime.now(UTC))),
         "Accept-Ranges": "bytes",
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox; default-src 'none'",
@@ -33,6 +36,11 @@ def download_headers(grant: Grant, *, coding: str, inline: bool, once: bool) -> 
     if is_compressible(file.content_type):
         headers["Vary"] = "Accept-Encoding"
     return {**headers, "Content-Encoding": coding} if coding else headers
+
+
+def modified_of(grant: Grant) -> Modified:
+    """Return since when these bytes are what a client gets at the address it asked."""
+    return Modified(grant.modified_at, grant.has_former)
 
 
 def _for_whom(grant: Grant, *, once: bool) -> dict[str, str]:

@@ -108,6 +108,11 @@ class Grant:
         """When the bytes at this address became what they are: also by a restored version, or by a move."""
         return max(self.file.version_created_at, self.file.updated_at) if self.is_current else self.file.version_created_at
 
+    @property
+    def has_former(self) -> bool:
+        """Whether the file may have had other bytes at this address. A version that is asked for by its id has none ever."""
+        return self.is_current and self.file.updated_at > self.file.created_at
+
 
 @dataclass(frozen=True)
 class Listing:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from flask import Request
@@ -13,26 +15,57 @@ from strongroom.errors import BadRequest, PreconditionFailed
 from strongroom.http.encodings import CODINGS
 
 ETAG_PATTERN = re.compile(r'(?P<weak>W/)?"(?P<tag>[\x21\x23-\x7e\x80-\xff]*)"')
+TAGS_PATTERN = re.compile(r'[ \t,]*((W/)?"[\x21\x23-\x7e\x80-\xff]*"[ \t]*(,[ \t,]*|$))*')
 DIGEST_PATTERN = re.compile(r"([a-z0-9-]+)=:([A-Za-z0-9+/=]*):")
 DIGEST_NAMES = {"sha-256": "sha256", "sha-512": "sha512", "md5": "md5"}
+SETTLES_S = 2
+
+
+@dataclass(frozen=True)
+class Modified:
+    """When the bytes at an address became what they are; `has_former`: whether there were others before.
+
+    A date has whole seconds, and a change is visible only when it is committed, a moment after its time. Where there were
+    other bytes, the date told is therefore the first second for which it is sure that these were there: whoever has a copy
+    of others has an earlier date, be it from Last-Modified or from a clock (RFC 9110, 8.8.2.2). It is sure as long as a
+    change commits, and clocks differ, by less than `SETTLES_S`. Entity tags are exact always.
+    """
+
+    at: datetime
+    has_former: bool
+
+    @property
+    def since(self) -> datetime:
+        """The date by which a client's copy is compared."""
+        moment = self.at.timestamp()
+        return datetime.fromtimestamp(math.ceil(moment + SETTLES_S) if self.has_former else math.floor(moment), UTC)
+
+    def told(self, now: datetime) -> datetime:
+        """Return Last-Modified: never in the future, so that a copy of a file which changed just now is asked for again."""
+        return min(self.since, now.replace(microsecond=0))
 
 
 def etags(header: str | None, *, strong: bool = False) -> frozenset[str] | None:
-    """Return the tags of If-Match or If-None-Match, without their codings; `*` for any; None when the header is absent.
+    """Return the tags of If-Match or If-None-Match of a request that writes; `*` for any; None when the header is absent.
 
-    `strong`: leave out weak tags, which match nothing in If-Match (RFC 9110, 13.1.1).
+    The tags are those of the file itself, whatever coding they were seen in. `strong`: leave out weak tags, which match
+    nothing in If-Match (RFC 9110, 13.1.1).
 
     Raises:
-        BadRequest: it is neither.
+        BadRequest: it is no list of tags. A condition that nobody can understand must not let a write through.
     """
+    if header is not None and header.strip() != "*" and not (TAGS_PATTERN.fullmatch(header) and ETAG_PATTERN.search(header)):
+        raise BadRequest('If-Match and If-None-Match take "*" or ETags in quotes: "…", "…".')
+    return tags_named(header, strong=strong)
+
+
+def tags_named(header: str | None, *, strong: bool = False) -> frozenset[str] | None:
+    """Return what `etags` returns, of a request that reads: what is no tag matches nothing."""
     if header is None:
         return None
     if header.strip() == "*":
         return frozenset({"*"})
-    found = list(ETAG_PATTERN.finditer(header))
-    if not found:
-        raise BadRequest('Write an ETag in quotes: "…".')
-    return frozenset(plain_tag(match["tag"]) for match in found if not (strong and match["weak"]))
+    return frozenset(plain_tag(match["tag"]) for match in ETAG_PATTERN.finditer(header) if not (strong and match["weak"]))
 
 
 def coded_tag(etag: str, coding: str) -> str:
@@ -72,35 +105,35 @@ def digests(request: Request) -> dict[str, bytes]:
         raise BadRequest("The announced digest is not base64.") from None
 
 
-def if_range_holds(header: str | None, etag: str, modified: datetime) -> bool:
+def if_range_holds(header: str | None, etag: str, modified: Modified) -> bool:
     """Tell whether a range may be answered: there is no If-Range, or it names, strongly, the bytes as they are (RFC 9110, 13.1.5)."""
     if header is None:
         return True
     if match := ETAG_PATTERN.fullmatch(header.strip()):
         return match["weak"] is None and match["tag"] == etag
-    return parse_date(header) == modified.astimezone(UTC).replace(microsecond=0)
+    return parse_date(header) == modified.since
 
 
-def check_preconditions(request: Request, *, etag: str, modified: datetime) -> None:
+def check_preconditions(request: Request, *, etag: str, modified: Modified) -> None:
     """Hold If-Match, or else If-Unmodified-Since, against what there is (RFC 9110, 13.2.2): before anything else.
 
     Raises:
         PreconditionFailed
     """
-    tags = etags(request.headers.get("If-Match"), strong=True)
+    tags = tags_named(request.headers.get("If-Match"), strong=True)
     if tags is not None:
         if "*" not in tags and etag not in tags:
             raise PreconditionFailed
         return
     since = parse_date(request.headers.get("If-Unmodified-Since"))
-    if since is not None and modified.astimezone(UTC).replace(microsecond=0) > since:
+    if since is not None and modified.since > since:
         raise PreconditionFailed
 
 
-def not_modified(request: Request, *, etag: str, modified: datetime) -> bool:
+def not_modified(request: Request, *, etag: str, modified: Modified) -> bool:
     """Tell whether the client's copy is still good: If-None-Match by weak comparison, else If-Modified-Since."""
-    tags = etags(request.headers.get("If-None-Match"))
+    tags = tags_named(request.headers.get("If-None-Match"))
     if tags is not None:
         return "*" in tags or etag in tags
     since = parse_date(request.headers.get("If-Modified-Since"))
-    return since is not None and modified.astimezone(UTC).replace(microsecond=0) <= since
+    return since is not None and modified.since <= since

@@ -7,6 +7,13 @@ from flask import Flask, Response, request
 from strongroom.config import Settings
 
 API_PREFIXES = ("/api/", "/operator/api/")
+NO_CONTENT, NOT_MODIFIED = 204, 304
+
+
+class Bodyless(Response):
+    """An answer that has no body, and so no type of one unless its headers name it."""
+
+    default_mimetype = None
 
 
 def install_headers(app: Flask, settings: Settings) -> None:
@@ -21,6 +28,8 @@ def install_headers(app: Flask, settings: Settings) -> None:
         headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
         if request.path.startswith(API_PREFIXES):
             headers.setdefault("Cache-Control", "no-store")
+            if response.status_code in {NO_CONTENT, NOT_MODIFIED} or request.method == "OPTIONS":
+                headers.pop("Content-Type", None)  # the framework names one also where there is nothing
         if settings.public_scheme == "https":
             headers.setdefault("Strict-Transport-Security", "max-age=31536000")
         return response

@@ -21,6 +21,7 @@ from strongroom.db.tables import TIME, tenant_metadata
 from strongroom.errors import BadRequest, DomainError, IdempotencyConflict, IdempotencyInProgress
 from strongroom.http.body import body_length, request_body, streams_body
 from strongroom.http.context import current_tenant, runtime
+from strongroom.http.headers import Bodyless
 from strongroom.runtime import Runtime
 from tenants.models import Tenant
 
@@ -90,7 +91,8 @@ def _claim(principal: Principal, key: str) -> Response | None:
         raise IdempotencyConflict
     body = runtime().keys.open(row.body, _sealed_for(actor, key))
     _check_same_bytes(body)
-    return Response(body, status=row.status, headers={**row.headers, "Idempotency-Replayed": "true"})
+    kind = Response if body else Bodyless
+    return kind(body, status=row.status, headers={**row.headers, "Idempotency-Replayed": "true"})
 
 
 def _check_same_bytes(answer: bytes) -> None:

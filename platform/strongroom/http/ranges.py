@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 
 from flask import Request
 
 from strongroom.errors import RangeNotSatisfiable
-from strongroom.http.conditions import if_range_holds
+from strongroom.http.conditions import Modified, if_range_holds
 
 UNIT = re.compile(r"bytes=(?P<specs>[0-9,-]+)", re.IGNORECASE)
 SPEC = re.compile(r"(\d{0,18})-(\d{0,18})")
@@ -35,7 +34,7 @@ class ByteRange:
         return f"bytes {self.start}-{self.end - 1}/{size_bytes}"
 
 
-def byte_ranges(request: Request, *, size_bytes: int, etag: str, modified: datetime) -> tuple[ByteRange, ...]:
+def byte_ranges(request: Request, *, size_bytes: int, etag: str, modified: Modified) -> tuple[ByteRange, ...]:
     """Return the parts asked for, none overlapping or touching another, in the order of the request.
 
     Empty for the whole file: nothing or something else was asked for, If-Range says so, or it is more than `MAX_PARTS` parts,

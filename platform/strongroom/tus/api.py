@@ -16,6 +16,7 @@ from strongroom.http.body import arriving_body, arriving_length, streaming
 from strongroom.http.conditions import etags
 from strongroom.http.connections import stop_receiving
 from strongroom.http.context import current_principal, current_tenant, runtime
+from strongroom.http.headers import Bodyless
 from strongroom.http.hosts import host_name
 from strongroom.http.json import Blueprint
 from strongroom.http.permissions import requires, shared
@@ -43,9 +44,11 @@ def _options_apart(view: View) -> View:
     return view
 
 
-@blueprint.after_request
+@blueprint.after_app_request
 def _name_version(response: Response) -> Response:
-    """Every answer says which protocol it is of; errors too."""
+    """Every answer below the prefix says which protocol it is of; also where no view was found, or none takes the method."""
+    if request.path != PREFIX and not request.path.startswith(f"{PREFIX}/"):
+        return response
     response.headers["Tus-Resumable"] = protocol.VERSION
     if response.status_code == TusVersionUnsupported.status:
         response.headers["Tus-Version"] = protocol.VERSION
@@ -63,7 +66,7 @@ def _check_version() -> None:
 @shared
 def tell_abilities(upload_id: str | None = None) -> Response:  # noqa: ARG001 - the same for every address
     """Tell what of the protocol is spoken here."""
-    response = Response(status=NO_CONTENT)
+    response = Bodyless(status=NO_CONTENT)
     response.headers["Tus-Version"] = protocol.VERSION
     response.headers["Tus-Extension"] = protocol.EXTENSIONS
     response.headers["Tus-Checksum-Algorithm"] = ",".join(protocol.ALGORITHMS)
@@ -128,7 +131,7 @@ def _chunk(offset_bytes: int, total_bytes: int | None = None) -> Chunk:
 
 
 def _answer(status: int, outcome: Outcome) -> Response:
-    response = Response(status=status)
+    response = Bodyless(status=status)
     response.headers["Upload-Offset"] = str(outcome.offset_bytes)
     file_id = outcome.file.id if outcome.file else outcome.upload.file_id
     if file_id is not None:
@@ -185,7 +188,7 @@ def terminate_upload(upload_id: str) -> Response:
     """End an upload; nothing of it is kept. A file that is complete already stays."""
     _check_version()
     service.terminate(runtime(), current_tenant(), current_principal(), parse_id(upload_id))
-    return Response(status=NO_CONTENT)
+    return Bodyless(status=NO_CONTENT)
 
 
 @blueprint.post("/<upload_id>")

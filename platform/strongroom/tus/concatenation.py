@@ -10,7 +10,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from strongroom.access import Principal
-from strongroom.errors import BadRequest, PartInvalid, UploadGone
+from strongroom.errors import BadRequest, NotFound, PartInvalid, PreconditionFailed, UploadGone
+from strongroom.files.paths import check_path
 from strongroom.files.service import enqueue_purge
 from strongroom.runtime import Runtime
 from strongroom.storage.base import CannotCompose
@@ -28,6 +29,11 @@ from strongroom.usage.recorder import Caller
 from tenants.models import Tenant
 
 PIECE_BYTES = 1024 * 1024
+PARTIALS, INTO = "partials", "into"
+"""What the file's upload remembers: its parts; and each part: the file's upload."""
+TOLD = (PARTIALS, "metadata")
+OVERTAKEN = (UploadGone, PreconditionFailed, NotFound)
+"""How a request fails whose partial uploads have become a file already, or become one meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +60,46 @@ def concatenate(
     """Make a file of uploads, in this order, and end them. The provider copies where it can, else the bytes pass through us.
 
     The room that the partial uploads have reserved becomes the file's, in the transaction that completes it: no byte counts
-    twice against the quota. When it fails they are as they were.
+    twice against the quota. When it fails they are as they were. Idempotent: the same request again, also at the same time,
+    is given the upload that the first one made.
 
     Raises:
         NotFound: one of them is not there, or another's.
         BadRequest: one of them is not partial.
         PartInvalid: one of them is not whole yet.
+        UploadGone: one of them is part of another file already.
         and what `uploads.service.begin` and `complete` raise, TypeMismatch, TypeNotAllowed
     """
+    request = replace(request, remembered={**request.remembered, PARTIALS: [str(each) for each in partial_ids]})
+    try:
+        return _concatenate(runtime, tenant, principal, caller, request, partial_ids)
+    except OVERTAKEN:
+        if made := _made_before(runtime, tenant, principal, request, partial_ids):
+            return Outcome(made, made.offset_bytes)
+        raise
+
+
+def _made_before(
+    runtime: Runtime, tenant: Tenant, principal: Principal, request: UploadRequest, partial_ids: Sequence[UUID]
+) -> Upload | None:  # fmt: skip
+    """Return the complete upload that the same request has made of these; None where there is none.
+
+    Raises:
+        NotFound: it is another's.
+    """
+    with runtime.tenant(tenant) as connection:
+        first = get_own(connection, principal, partial_ids[0], Kind.TUS)
+        if first.state != State.COMPLETE or INTO not in first.request.remembered:
+            return None
+        made = get_own(connection, principal, UUID(first.request.remembered[INTO]), Kind.TUS)
+    told = (made.bucket.name, made.path, *(made.request.remembered.get(name) for name in TOLD))
+    wanted = (request.bucket, check_path(request.path), *(request.remembered.get(name) for name in TOLD))
+    return made if told == wanted else None
+
+
+def _concatenate(
+    runtime: Runtime, tenant: Tenant, principal: Principal, caller: Caller, request: UploadRequest, partial_ids: Sequence[UUID]
+) -> Outcome:  # fmt: skip
     partials = _find(runtime, tenant, principal, partial_ids)
     request = replace(request, size_bytes=sum(each.size_bytes for each in partials))
     lifetime_s = runtime.settings.upload_lifetime_s
@@ -162,6 +200,8 @@ def _take_over(connection: Connection, upload: Upload, partials: list[Partial]) 
     if set(reserved) != set(ids):
         raise UploadGone("One of the partial uploads was ended meanwhile.")
     for each in partials:
-        repository.end(connection, each.upload.id, State.COMPLETE, lifetime_s=KEEP_ENDED_S)
+        into = replace(each.upload.request, remembered={**each.upload.request.remembered, INTO: str(upload.id)})
+        remembered = repository.request_to_json(into)
+        repository.end(connection, each.upload.id, State.COMPLETE, lifetime_s=KEEP_ENDED_S, request=remembered)
         enqueue_purge(connection, each.upload.provider_id, each.upload.bucket.id, [each.upload.version_id])
     repository.update_upload(connection, upload.id, reserved_bytes=sum(reserved.values()), offset_bytes=upload.size_bytes)

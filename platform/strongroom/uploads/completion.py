@@ -74,11 +74,12 @@ SELECT strongroom.enqueue_job('files.check', jsonb_build_object('version_id', :v
 def point(connection: Connection, principal: Principal, upload: Upload, received: Received, file_id: UUID) -> Row[Any]:
     """Add the version; make the file if its path is free, else lock the one that is there and leave its pointer alone.
 
-    Return the file's columns with `version_id`, the current one, and `is_new`.
+    Both are by whoever began the upload: who completes another's has no right to its bytes before they are checked. Return
+    the file's columns with `version_id`, the current one, and `is_new`.
     """
     values = {
         "file_id": file_id, "bucket_id": upload.bucket.id, "path": upload.path, "version_id": upload.version_id,
-        "metadata": dict(upload.request.metadata), "user_id": principal.user_id, "provider_id": upload.provider_id,
+        "metadata": dict(upload.request.metadata), "user_id": upload.created_by or principal.user_id, "provider_id": upload.provider_id,
         "provider_tag": received.provider_tag, "size_bytes": received.size_bytes, "content_type": received.content_type,
         "detected_type": received.detected_type, "etag": etag_of(upload, received), "fingerprint": received.fingerprint,
         "blake3": received.blake3, "claims": dict(upload.request.claims),

@@ -31,6 +31,7 @@ from strongroom.storage.base import CannotCompose, Multipart, PartLimits, Region
 from strongroom.uploads import repository
 from strongroom.uploads import service as uploads
 from strongroom.uploads.assembly import copies_of, make_file, put_nothing
+from strongroom.uploads.counting import counted
 from strongroom.uploads.known import NOTHING, Known, find_known
 from strongroom.uploads.layout import Layout, block_count, choose_layout
 from strongroom.uploads.models import Body, Kind, State, Upload, UploadPart, UploadRequest
@@ -186,6 +187,7 @@ def receive_part(
         PartInvalid: the body is not as long as the part.
         UploadGone: the upload has ended, or all parts are being put together.
         UploadLocked: the same part is being received right now.
+        TooManyUploads: as many bodies as the tenant may have at once are being received.
         IncompleteBody, RequestTimeout, StorageFull, StorageUnavailable, DatabaseUnavailable
     """
     size = _size_in_token(runtime, tenant, upload_id, number, token)
@@ -199,7 +201,8 @@ def receive_part(
     if isinstance(store, PresignedParts):
         raise NotFound
     try:
-        return store.receive(number, body)
+        with counted(runtime, tenant, upload, body) as counted_body:
+            return store.receive(number, counted_body)
     except NotFound:
         raise UploadGone from None
 

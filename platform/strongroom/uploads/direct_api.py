@@ -14,6 +14,7 @@ from strongroom.files.schemas import FileSchema
 from strongroom.http.body import body_length, request_body, streaming
 from strongroom.http.conditions import etags
 from strongroom.http.context import current_principal, current_tenant, own_url, runtime
+from strongroom.http.headers import Bodyless
 from strongroom.http.json import Blueprint
 from strongroom.http.paging import PageQuery, cursor_at, position_of
 from strongroom.http.permissions import public, requires
@@ -126,7 +127,7 @@ def put_part(query: dict[str, Any], upload_id: str, number: str) -> Response:
     if length is None:
         raise LengthRequired("Send the exact size of the part in Content-Length.")
     tag = direct.receive_part(runtime(), current_tenant(), parse_id(upload_id), int(number), query["token"], length, request_body())
-    return Response(status=200, headers={"ETag": f'"{tag}"'})
+    return Bodyless(status=200, headers={"ETag": f'"{tag}"'})
 
 
 @blueprint.post("/<upload_id>/complete")

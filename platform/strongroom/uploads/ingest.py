@@ -143,10 +143,10 @@ def prolong(runtime: Runtime, tenant: Tenant, upload_id: UUID, more_bytes: int =
         StorageUnavailable: the upload was swept.
     """
     with runtime.tenant(tenant) as connection:
+        if not repository.prolong(connection, upload_id, LEASE_S, more_bytes=more_bytes):  # an upload's row comes before the totals
+            raise StorageUnavailable("The upload stood still for too long and was swept away. Send it again.")
         if more_bytes and not buckets.reserve(connection, tenant.limits, size_bytes=more_bytes, files=0):
             raise QuotaExceeded
-        if not repository.prolong(connection, upload_id, LEASE_S, more_bytes=more_bytes):
-            raise StorageUnavailable("The upload stood still for too long and was swept away. Send it again.")
 
 
 def pump(body: Body, ingest: Ingest, size_bytes: int | None) -> None:

@@ -28,7 +28,6 @@ from strongroom.errors import (
     PreconditionFailed,
     QuotaExceeded,
     StorageUnavailable,
-    TooManyUploads,
     TypeMismatch,
     TypeNotAllowed,
     UploadGone,
@@ -39,6 +38,7 @@ from strongroom.runtime import Runtime
 from strongroom.uploads import progress, repository
 from strongroom.uploads.appending import Appender, finish
 from strongroom.uploads.leases import Keeper, Lease, keeper_of
+from strongroom.uploads.limits import check_moving
 from strongroom.uploads.models import PARTIAL, Kind, State, Upload
 from strongroom.uploads.progress import Held
 from strongroom.uploads.rules import check_size
@@ -173,7 +173,7 @@ def _take(runtime: Runtime, tenant: Tenant, principal: Principal, upload_id: UUI
             return _already_complete(upload, chunk)
         held = progress.lock(connection, upload_id, new_id(), lifetime_s=runtime.settings.upload_lifetime_s if chunk else 0)
         if held is not None:
-            _check_parallel(connection, tenant)
+            check_moving(connection, tenant)
             return _fit(connection, tenant, held, chunk) if chunk else held
         progress.want_lock(connection, upload_id)
     raise UploadLocked(retry_after_s=LOCKED_RETRY_S)
@@ -183,13 +183,6 @@ def _already_complete(upload: Upload, chunk: Chunk | None) -> Upload:
     if chunk is not None and (chunk.offset_bytes != upload.offset_bytes or chunk.size_bytes):
         raise OffsetConflict("The upload is complete.", offset_bytes=upload.offset_bytes)
     return upload
-
-
-def _check_parallel(connection: Connection, tenant: Tenant) -> None:
-    moving, _ = repository.count_open(connection)
-    most = tenant.limits.parallel_uploads
-    if moving > most:
-        raise TooManyUploads(f"This tenant may have {most} uploads at the same time.", retry_after_s=5)
 
 
 def _fit(connection: Connection, tenant: Tenant, held: Held, chunk: Chunk) -> Held:

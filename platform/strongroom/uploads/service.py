@@ -21,7 +21,7 @@ from strongroom.access import Principal
 from strongroom.buckets import repository as buckets
 from strongroom.buckets.models import Bucket
 from strongroom.db.ids import new_id
-from strongroom.errors import DatabaseUnavailable, DomainError, NotFound, QuotaExceeded, TenantBusy, TooManyUploads, UploadGone
+from strongroom.errors import DatabaseUnavailable, DomainError, NotFound, QuotaExceeded, TenantBusy, UploadGone
 from strongroom.files import repository as files
 from strongroom.files.models import File
 from strongroom.files.paths import check_path
@@ -33,6 +33,7 @@ from strongroom.uploads import completion, repository
 from strongroom.uploads.beginning import Situation, look
 from strongroom.uploads.fingerprint import DIGEST_BYTES
 from strongroom.uploads.ingest import LEASE_S, Ingest, pump
+from strongroom.uploads.limits import check_counts, check_parallel
 from strongroom.uploads.models import PARTIAL, Body, Kind, Received, Reservation, State, Upload, UploadRequest
 from strongroom.uploads.rules import check_conditions, check_declared, check_size, claimed_type
 from strongroom.usage.recorder import Caller
@@ -45,7 +46,6 @@ COMPLETE_PAUSES_S = (0.2, 1.0, 3.0)
 SWEEP_MARGIN_S = 10
 SWEEP_AFTER_S = LEASE_S + SWEEP_MARGIN_S
 SWEEP_AGAIN_S = 30
-OPEN_PER_PARALLEL = 20
 KEEP_ENDED_S = 86400
 UNRECORDED_BYTES = 64 * 1024
 Within = Callable[[Connection], None]
@@ -120,7 +120,7 @@ def begin(
         found = _look(connection, tenant, request, path, declared, room_bytes)
         bucket, current = found.bucket, found.current
         if is_here:
-            _check_parallel(tenant, found.moving, found.still_open, own=0)
+            check_counts(tenant, found.moving, found.still_open, own=0)
             return _unrecorded(principal, request, named, bucket, declared)
         room = Reservation(room_bytes, 0 if current or values.get("concat") == PARTIAL else 1)
         remembered = {} if kind == Kind.STREAM else repository.request_to_json(request)
@@ -134,7 +134,7 @@ def begin(
             and_then(connection, named["id"])
         if not buckets.reserve(connection, tenant.limits, **asdict(room)):
             raise QuotaExceeded
-        _check_parallel(tenant, *repository.count_open(connection), own=1)  # whoever holds the totals is alone, so this count is exact
+        check_parallel(connection, tenant, own=1)  # whoever holds the totals is alone, so this count is exact
     return Upload(
         **named, state=State.OPEN, bucket=bucket, size_bytes=request.size_bytes, declared_type=declared, request=request,
         created_by=principal.user_id, api_key_id=principal.api_key_id, expires_at=expires_at, **values,
@@ -161,14 +161,6 @@ def _unrecorded(principal: Principal, request: UploadRequest, named: dict[str, A
         **named, state=State.OPEN, bucket=bucket, size_bytes=request.size_bytes, declared_type=declared, request=request,
         created_by=principal.user_id, api_key_id=principal.api_key_id, is_recorded=False,
     )  # fmt: skip
-
-
-def _check_parallel(tenant: Tenant, moving: int, still_open: int, *, own: int) -> None:
-    most = tenant.limits.parallel_uploads
-    if moving >= most + own:
-        raise TooManyUploads(f"This tenant may have {most} uploads at the same time.", retry_after_s=5)
-    if still_open >= most * OPEN_PER_PARALLEL + own:
-        raise TooManyUploads(f"This tenant may have {most * OPEN_PER_PARALLEL} unfinished uploads.", retry_after_s=60)
 
 
 def complete(
