@@ -38,6 +38,7 @@ class Ingest:
         self._size_bytes = 0
         self._room = Room(runtime, tenant, upload)
         self._writer = runtime.storage(tenant, upload.provider_id).writer(upload.bucket.id, upload.version_id, upload.size_bytes)
+        self._lender = self._writer if isinstance(self._writer, Lending) else None
 
     def write(self, data: bytes | memoryview) -> None:
         """Take the next bytes; the caller may use their buffer again afterwards.
@@ -62,18 +63,18 @@ class Ingest:
         """
         if self._detected is None:
             return self._own(most_bytes)[: SNIFF_BYTES - len(self._head)]
-        if isinstance(self._writer, Lending):
-            return self._writer.room()[:most_bytes]
+        if self._lender is not None:
+            return self._lender.room()[:most_bytes]
         return self._own(most_bytes)[: BUFFER_BYTES - self._size_bytes % BUFFER_BYTES]
 
     def take(self, view: memoryview) -> None:
         """Take bytes that were put where `room` said; as `write`."""
-        if self._detected is None or not isinstance(self._writer, Lending):
+        if self._detected is None or self._lender is None:
             self.write(view)
             return
         self._count(view)
         self._prints.update(view)
-        self._writer.fill(len(view))
+        self._lender.fill(len(view))
 
     def finish(self) -> Received:
         """Make everything durable.
