@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 from strongroom.db.ids import new_id
 from strongroom.storage import s3_memory, s3_writer
+from strongroom.storage.base import Lending
 from strongroom.storage.keys import tenant_prefix
 from strongroom.storage.providers import make_provider
 from strongroom.storage.s3 import S3Provider
@@ -115,6 +116,28 @@ def test_small_writes_are_gathered(server: S3Server, key: str) -> None:
     assert len(body._pieces) < 5
     writer.complete()
     assert read(provider, key) == b"".join(b"%05d" % number for number in range(20_000))
+
+
+@pytest.mark.parametrize("budget_mib", [1, 80], ids=["on disk", "in memory"])
+def test_lent_memory_is_stored(server: S3Server, key: str, monkeypatch: pytest.MonkeyPatch, budget_mib: int) -> None:
+    """Bytes put where the writer says, and written between them, arrive in order; what was lent and not filled does not."""
+    room = Budget(budget_mib * MIB)
+    monkeypatch.setattr(s3_writer, "budget", lambda: room)
+    provider, sent = provider_at(server), 0
+    writer = provider.writer(key, len(DATA))
+    assert isinstance(writer, Lending)
+    while sent < len(DATA):
+        lent = writer.room()
+        size = min(len(lent), 300_000, len(DATA) - sent)
+        lent[:] = b"\xff" * len(lent)
+        lent[:size] = DATA[sent : sent + size]
+        writer.fill(size)
+        sent += size
+        writer.write(DATA[sent : sent + 1000])
+        sent = min(sent + 1000, len(DATA))
+    writer.complete()
+    assert read(provider, key) == DATA
+    assert room.free_bytes == budget_mib * MIB
 
 
 STREAMS = """

@@ -75,6 +75,17 @@ class Writer(Protocol):
         """Throw away what was written. Never raises."""
 
 
+@runtime_checkable
+class Lending(Writer, Protocol):
+    """A writer that keeps what it is given for a while, and lends its memory so that bytes are received where they stay."""
+
+    def room(self) -> memoryview:
+        """Return where the next bytes may be put, at least one; valid until the next call of the writer."""
+
+    def fill(self, size: int) -> None:
+        """Append the first `size` bytes of what `room` returned; as `write`, and raises what it raises."""
+
+
 class Reader(Protocol):
     """An open object, positioned at its start. A real file where the provider has one, so that it can be sent by the kernel."""
 

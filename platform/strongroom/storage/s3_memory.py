@@ -19,10 +19,10 @@ MEMORY_BYTES = 8 * MIB
 """Of one part; only those of objects beyond 80 GiB are larger."""
 SENDERS = 8
 PIECE_BYTES = 256 * 1024
+"""Sent at once: the pool's time limit is for one of them."""
 SMALL_BYTES = 64 * 1024
-
-
-SPARE_BLOCKS = 64
+BLOCK_BYTES = MIB
+SPARE_BLOCKS = 16
 """Blocks that are kept for the next part (16 MiB): memory fresh from the system costs more than the copy into it."""
 _spare: deque[bytearray] = deque(maxlen=2 * SPARE_BLOCKS)
 
@@ -31,7 +31,7 @@ def _block() -> bytearray:
     try:
         return _spare.pop()
     except IndexError:
-        return bytearray(PIECE_BYTES)
+        return bytearray(BLOCK_BYTES)
 
 
 class Budget:
@@ -93,21 +93,34 @@ class PartBody:
         Raises:
             StorageFull, StorageUnavailable: memory is used up and the temporary folder is not to be written.
         """
-        size = len(data)
-        if self._file is None and not self._take(size):
-            self._to_file()
-        if self._file is not None:
-            _write(self._file, data)
-        elif isinstance(data, bytes) and size >= SMALL_BYTES:
-            self._pieces.append(data)
-        else:
-            self._copy(memoryview(data))
+        if not self._goes_to_file(data):
+            if isinstance(data, bytes) and len(data) >= SMALL_BYTES:
+                self._pieces.append(data)
+            else:
+                self._copy(memoryview(data))
+        self.size_bytes += len(data)
+
+    def room(self) -> memoryview:
+        """Lend the free part of a block, for `fill`. What is put there and not filled counts nowhere."""
+        if self._left == 0:
+            self._blocks.append(_block())
+            self._left = BLOCK_BYTES
+        return memoryview(self._blocks[-1])[BLOCK_BYTES - self._left :]
+
+    def fill(self, size: int) -> None:
+        """Keep the first `size` bytes of what `room` returned; as `append`."""
+        block, start = self._blocks[-1], BLOCK_BYTES - self._left
+        if not self._goes_to_file(memoryview(block)[start : start + size]):
+            self._keep(block, start, size)
         self.size_bytes += size
 
     def chunks(self) -> Iterator[bytes | memoryview]:
         """Walk the bytes from the start; as often as need be."""
         if self._file is None:
-            yield from self._pieces
+            for each in self._pieces:
+                view = memoryview(each)
+                for start in range(0, len(view), PIECE_BYTES):
+                    yield view[start : start + PIECE_BYTES]
             return
         self._file.seek(0)
         while piece := self._file.read(PIECE_BYTES):
@@ -137,32 +150,33 @@ class PartBody:
     def _copy(self, rest: memoryview) -> None:
         """Gather what is small, and what its owner may write over, in blocks of our own."""
         while rest:
-            if self._left == 0:
-                self._blocks.append(_block())
-                self._left = PIECE_BYTES
-            block, start = self._blocks[-1], PIECE_BYTES - self._left
-            count = min(len(rest), self._left)
-            block[start : start + count] = rest[:count]
-            self._add_view(block, start, count)
-            self._left -= count
+            room = self.room()
+            count = min(len(rest), len(room))
+            room[:count] = rest[:count]
+            self._keep(self._blocks[-1], BLOCK_BYTES - self._left, count)
             rest = rest[count:]
 
-    def _add_view(self, block: bytearray, start: int, count: int) -> None:
+    def _keep(self, block: bytearray, start: int, count: int) -> None:
+        self._left -= count
         last = self._pieces[-1] if self._pieces else None
         if start and isinstance(last, memoryview) and last.obj is block:
             self._pieces[-1] = memoryview(block)[start - len(last) : start + count]
         else:
             self._pieces.append(memoryview(block)[start : start + count])
 
-    def _to_file(self) -> None:
-        try:
-            file = tempfile.TemporaryFile()  # noqa: SIM115  closed by drop()
-        except OSError as error:
-            raise StorageUnavailable("The temporary folder of this machine cannot be written.", retry_after_s=5) from error
-        for piece in self._pieces:
-            _write(file, piece)
-        self._file = file
-        self._let_go()
+    def _goes_to_file(self, data: bytes | memoryview) -> bool:
+        """Write bytes to the file where the part is in one, or has to go there because memory is used up."""
+        if self._file is None and self._take(len(data)):
+            return False
+        if self._file is None:
+            self._file = _temporary_file()
+            for piece in self._pieces:
+                _write(self._file, piece)
+            _write(self._file, data)
+            self._let_go()  # not before `data` is written, which may lie in one of the blocks
+        else:
+            _write(self._file, data)
+        return True
 
     def _let_go(self) -> None:
         blocks, self._pieces, self._blocks, self._left = self._blocks, [], [], 0
@@ -170,6 +184,13 @@ class PartBody:
             _spare.extend(blocks)
         self._room.give(self._taken)
         self._taken = 0
+
+
+def _temporary_file() -> IO[bytes]:
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise StorageUnavailable("The temporary folder of this machine cannot be written.", retry_after_s=5) from error
 
 
 def _write(file: IO[bytes], data: bytes | memoryview) -> None:

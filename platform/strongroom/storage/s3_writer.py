@@ -36,7 +36,7 @@ def part_bytes(size_bytes: int | None, number: int) -> int:
 
 
 class S3Writer:
-    """An object being written; see `Writer`. For one thread at a time."""
+    """An object being written; see `Lending`. For one thread at a time."""
 
     def __init__(self, wire: S3Wire, key: str, size_bytes: int | None) -> None:
         self._wire, self._key, self._announced_bytes = wire, key, size_bytes
@@ -66,6 +66,17 @@ class S3Writer:
                 return
             self._body.append(memoryview(rest)[:room])
             rest = memoryview(rest)[room:]
+
+    def room(self) -> memoryview:
+        """Lend memory of the part that is being filled; waits as `write` does."""
+        if self._body.size_bytes == self._full_bytes:
+            self._send()
+        return self._body.room()[: self._full_bytes - self._body.size_bytes]
+
+    def fill(self, size: int) -> None:
+        """Append what was put into that memory."""
+        self._size_bytes += size
+        self._body.fill(size)
 
     def complete(self) -> ObjectMeta:
         """Make the object visible: by one PUT, or by completing the multipart upload."""

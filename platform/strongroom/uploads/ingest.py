@@ -9,6 +9,7 @@ from strongroom.buckets import repository as buckets
 from strongroom.errors import BadRequest, ChecksumMismatch, QuotaExceeded, StorageUnavailable
 from strongroom.runtime import Runtime
 from strongroom.scanning.families import NO_CLAIM
+from strongroom.storage.base import Lending
 from strongroom.uploads import repository
 from strongroom.uploads.fingerprint import Fingerprinter
 from strongroom.uploads.models import Body, Received, Upload
@@ -16,6 +17,7 @@ from strongroom.uploads.rules import check_size, check_type
 from tenants.models import Tenant
 
 PIECE_BYTES = 256 * 1024
+BUFFER_BYTES = 1024 * 1024
 SNIFF_BYTES = 64 * 1024
 LEASE_S = 180
 PROLONG_AFTER_S = 30
@@ -31,11 +33,12 @@ class Ingest:
     def __init__(self, runtime: Runtime, tenant: Tenant, upload: Upload) -> None:
         self._runtime, self._tenant, self._upload = runtime, tenant, upload
         self._prints = Fingerprinter(upload.request.digests)
-        self._head = bytearray()
+        self._head, self._buffer = bytearray(), memoryview(b"")
         self._detected: str | None = None
         self._size_bytes = 0
         self._room = Room(runtime, tenant, upload)
         self._writer = runtime.storage(tenant, upload.provider_id).writer(upload.bucket.id, upload.version_id, upload.size_bytes)
+        self._lender = self._writer if isinstance(self._writer, Lending) else None
 
     def write(self, data: bytes | memoryview) -> None:
         """Take the next bytes; the caller may use their buffer again afterwards.
@@ -45,14 +48,33 @@ class Ingest:
             FileTooLarge, QuotaExceeded: of an upload of unknown size, as soon as it is known.
             StorageFull, StorageUnavailable, DatabaseUnavailable
         """
-        self._size_bytes += len(data)
-        self._room.need(self._size_bytes)
+        self._count(data)
         if self._detected is not None:
             self._pass_on(data)
             return
         self._head += data
         if len(self._head) >= SNIFF_BYTES:
             self._look()
+
+    def room(self, most_bytes: int) -> memoryview:
+        """Return where to put the next bytes, at most so many, for `take`: where they stay, if the provider has such a place.
+
+        Ends at a multiple of a buffer in the file: aligned pieces are hashed quicker (BLAKE3 is a tree).
+        """
+        if self._detected is None:
+            return self._own(most_bytes)[: SNIFF_BYTES - len(self._head)]
+        if self._lender is not None:
+            return self._lender.room()[:most_bytes]
+        return self._own(most_bytes)[: BUFFER_BYTES - self._size_bytes % BUFFER_BYTES]
+
+    def take(self, view: memoryview) -> None:
+        """Take bytes that were put where `room` said; as `write`."""
+        if self._detected is None or self._lender is None:
+            self.write(view)
+            return
+        self._count(view)
+        self._prints.update(view)
+        self._lender.fill(len(view))
 
     def finish(self) -> Received:
         """Make everything durable.
@@ -78,6 +100,15 @@ class Ingest:
     def abort(self) -> None:
         """Throw everything away. Never raises."""
         self._writer.abort()
+
+    def _own(self, most_bytes: int) -> memoryview:
+        if not self._buffer:
+            self._buffer = memoryview(bytearray(min(BUFFER_BYTES, most_bytes)))
+        return self._buffer[:most_bytes]
+
+    def _count(self, data: bytes | memoryview) -> None:
+        self._size_bytes += len(data)
+        self._room.need(self._size_bytes)
 
     def _look(self) -> None:
         self._detected = check_type(self._upload, bytes(self._head[:SNIFF_BYTES]))
@@ -151,14 +182,11 @@ def prolong(runtime: Runtime, tenant: Tenant, upload_id: UUID, more_bytes: int =
 
 def pump(body: Body, ingest: Ingest, size_bytes: int | None) -> None:
     """Pass a body on, of known or unknown size; no more than what tells its type is read before that is known."""
-    if size_bytes == 0:
-        return
-    buffer = memoryview(bytearray(min(PIECE_BYTES, size_bytes or PIECE_BYTES)))
     done = 0
     while size_bytes is None or done < size_bytes:
-        wanted = SNIFF_BYTES - done if done < SNIFF_BYTES else PIECE_BYTES
-        count = body.readinto(buffer[: wanted if size_bytes is None else min(wanted, size_bytes - done)])
+        room = ingest.room(BUFFER_BYTES if size_bytes is None else min(BUFFER_BYTES, size_bytes - done))
+        count = body.readinto(room)
         if not count:
             return
-        ingest.write(buffer[:count])
+        ingest.take(room[:count])
         done += count

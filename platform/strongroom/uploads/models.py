@@ -47,7 +47,7 @@ class Body(Protocol):
         """Tell whether that much is here already, without waiting."""
 
     def readinto(self, view: memoryview) -> int:
-        """Read at least one byte into `view`; return how many came, 0 only at the end. Raises what `read` raises."""
+        """Fill `view` as far as bytes come without a pause; return how many came, 0 only at the end. Raises what `read` raises."""
 
 
 @dataclass(frozen=True)
