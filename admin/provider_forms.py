@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flask import request
-from strongroom.errors import ValidationFailed
+from strongroom.errors import DomainError, ValidationFailed
 from strongroom.storage.opendal_schemes import is_secret_name
 
 from admin import forms
@@ -19,6 +19,10 @@ from admin.provider_kinds import OPENDAL, Field, Kind, fields_of
 
 PAIRS = ("option", "secret")
 """What precedes the names of the two lists of an OpenDAL provider's form."""
+STEPS = {"open": "Open", "check": "Reach it", "write": "Write an object", "describe": "Describe it", "read": "Read it back",
+         "read a range": "Read a part of it", "list": "List it", "download by a signed address": "Download it by a signed address",
+         "upload in parts": "Upload in parts", "write on": "Write on in an object", "delete": "Delete it"}  # fmt: skip
+"""The steps of a test, as they are told."""
 
 
 @dataclass(frozen=True)
@@ -122,10 +126,13 @@ def typed_values(kind: Kind) -> dict[str, Any]:
     return values
 
 
-def errors_at(error: Any, kind: Kind) -> dict[str, str]:
+def errors_at(error: DomainError, kind: Kind) -> dict[str, str]:
     """Return a problem's text per field; one that names a field in quotation marks stands there, any other at the top (`form`)."""
     found = {name.rpartition(".")[2]: text for name, text in forms.errors_of(error).items()}
     if set(found) != {"form"}:
         return found
+    step = str(error.extra.get("step"))
+    if step in STEPS:
+        return {"form": found["form"].replace(f"{step}: ", f"{STEPS[step]}: ", 1)}
     named = [each.name for each in fields_of(kind) if f"'{each.name.replace('sts_', 'sts.')}'" in found["form"]]
     return {named[0]: found["form"]} if len(named) == 1 else found

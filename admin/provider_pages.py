@@ -12,15 +12,12 @@ from strongroom.storage import opendal_schemes as opendal
 
 from admin.forms import field
 from admin.pages import page
-from admin.provider_forms import PAIRS
+from admin.provider_forms import PAIRS, STEPS
 from admin.provider_kinds import OPENDAL, Kind
 
 PLACES = ("root", "scheme", "endpoint_url", "endpoint", "bucket", "container")  # what a list tells of a provider's configuration
 FIRST_SERVICE = "webdav"
 EMPTY_ROWS = 3
-STEPS = {"open": "Open", "check": "Reach it", "write": "Write an object", "describe": "Describe it", "read": "Read it back",
-         "read a range": "Read a part of it", "list": "List it", "download by a signed address": "Download it by a signed address",
-         "upload in parts": "Upload in parts", "write on": "Write on in an object", "delete": "Delete it"}  # fmt: skip
 
 
 def where(config: Mapping[str, Any]) -> str:
@@ -47,9 +44,9 @@ def posted_kind(kinds: Mapping[str, Kind]) -> Kind:
 
 def form_values(kind: Kind, base: str, values: Mapping[str, Any], provider: str | None = None, secrets_set: Collection[str] = ()) -> Any:
     """Return what the template of the form wants; `provider`: of whom the present configuration is, None for a new one."""
-    address = f"{base}{provider}" if provider else f"{base}new"
+    action = f"{base}{provider}/edit" if provider else f"{base}new"
     made = {
-        "kind": kind, "is_new": provider is None, "action": f"{address}/edit" if provider else address, "try_url": f"{address}/try",
+        "kind": kind, "is_new": provider is None, "action": action, "try_url": f"{action}/try",
         "back": base, "services": [], "service_title": "", "rows": {}, "names": {},
     }  # fmt: skip
     return made if kind is not OPENDAL else {**made, **_opendal_values(values, secrets_set)}
