@@ -75,8 +75,10 @@ def _network_problem(error: BaseException) -> str:
         return "The S3 server's name cannot be resolved (DNS). Correct 'endpoint_url' or 'region'."
     if "Connection refused" in causes or "ConnectionRefused" in causes:
         return "The S3 server refuses connections. Is it running, and is the port of 'endpoint_url' right?"
-    if "CERTIFICATE" in causes or "SSLError" in causes:
-        return "The S3 server's certificate cannot be trusted, or it does not speak TLS. Correct 'endpoint_url'."
+    if "CERTIFICATE_VERIFY_FAILED" in causes:
+        return "The S3 server's certificate is not trusted. Name its authority's certificates in 'ca_file', or correct 'endpoint_url'."
+    if "SSLError" in causes:
+        return "No TLS connection to the S3 server comes about: does it speak TLS? Correct 'endpoint_url' or 'ca_file'."
     if "Timeout" in causes or "timed out" in causes:
         return "The S3 server does not answer in time."
     return f"The connection to the S3 server broke ({type(error).__name__})."
