@@ -15,7 +15,6 @@ from tests.acceptance.deployment import Deployment, Tenant
 from tests.browser.visitor import DESK, Visitor
 from tests.services.s3server import S3Server
 from tests.services.source import Source
-from tests.storage.backends import s3_server
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = ["--no-sandbox", "--disable-background-networking"]
@@ -43,14 +42,8 @@ def source() -> Iterator[Source]:
 
 
 @pytest.fixture(scope="session")
-def s3() -> S3Server:
-    """An S3 server, which tenants may use too."""
-    return s3_server("rclone")
-
-
-@pytest.fixture(scope="session")
-def deployment(browser: Browser, source: Source, s3: S3Server) -> Iterator[Deployment]:  # noqa: ARG001 - without a browser there is nothing to start it for
-    ports = json.dumps([source.port, urlsplit(s3.endpoint_url).port])
+def deployment(browser: Browser, source: Source, rclone_server: S3Server) -> Iterator[Deployment]:  # noqa: ARG001 - without a browser there is nothing to start it for
+    ports = json.dumps([source.port, urlsplit(rclone_server.endpoint_url).port])
     made = Deployment(worker_processes="2", outbound_allow='["127.0.0.0/8"]', outbound_ports=ports)
     try:
         made.start("--json")

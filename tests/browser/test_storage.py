@@ -44,7 +44,8 @@ def _nothing_works(deployment: Deployment) -> Iterator[None]:
             each.resume()
 
 
-def test_an_operator_adds_changes_and_deletes_s3(deployment: Deployment, visit: Visit, s3: S3Server) -> None:
+def test_an_operator_adds_changes_and_deletes_s3(deployment: Deployment, visit: Visit, rclone_server: S3Server) -> None:
+    s3 = rclone_server
     known = deployment.credentials["operator"]
     operator = visit("localhost", 503).sign_in(known["email"], known["password"], "/operator")
     page, name = operator.page, f"s3-{secrets.token_hex(3)}"
@@ -100,7 +101,8 @@ def test_every_kind_on_a_phone(deployment: Deployment, visit: Visit) -> None:
     assert operator.fits()
 
 
-def test_a_tenant_has_its_own(deployment: Deployment, visit: Visit, s3: S3Server) -> None:
+def test_a_tenant_has_its_own(deployment: Deployment, visit: Visit, rclone_server: S3Server) -> None:
+    s3 = rclone_server
     tenant = deployment.tenant(own_providers=1)
     tenant.owner.bucket("media")
     owner = visit(f"{tenant.slug}.localhost").sign_in(f"owner@{tenant.slug}.test")

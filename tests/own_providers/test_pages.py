@@ -18,15 +18,14 @@ from tenants.provider_secrets import open_secrets
 from tests.factories import Account, Client, World, number
 from tests.services.s3server import S3Server
 from tests.services.webdav import rclone_serve
-from tests.storage.backends import s3_server
 
 STORAGE, PROVIDERS = "/console/storage/", "/operator/providers/"
 WORKS, FAILS = b"The connection works", b"The connection does not work"
 
 
 @pytest.fixture
-def server() -> S3Server:
-    return s3_server("rclone")
+def server(rclone_server: S3Server) -> S3Server:
+    return rclone_server
 
 
 def form_of(server: S3Server, **more: str) -> dict[str, Any]:

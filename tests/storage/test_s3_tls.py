@@ -14,7 +14,7 @@ from tests.services import certificates
 from tests.services.certificates import ServerFiles
 from tests.services.rclone import rclone
 from tests.services.s3server import S3Server
-from tests.storage.backends import MIB, new_key, put, read
+from tests.storage.objects import MIB, new_key, put, read
 
 DATA = bytes(range(256)) * 4096 * 9
 """9 MiB: two parts."""
