@@ -24,7 +24,10 @@ from strongroom.security import passwords
 from tenants.models import Tenant
 from tests.factories import Account, Client, OperatorAccount, World, create_database
 from tests.services import postgres, shared
+from tests.services.gcs import GCSService, gcs
 from tests.services.postgres import Cluster
+from tests.services.s3server import S3Server
+from tests.services.webdav import RcloneService, rclone_serve
 
 CLUSTER = "SR_TEST_CLUSTER"
 NAMED_BYTES = 16
@@ -164,6 +167,33 @@ def empty_world(cluster: Cluster, tmp_path: Path, shared_world: World, request: 
     world = World.create(create_database(cluster, f"own_{suffix}_{os.urandom(4).hex()}"), tmp_path / "files")
     yield world
     world.close()
+
+
+# Real servers that tests of several packages use: one of each for a process, started by the first test that needs it
+
+
+@pytest.fixture(scope="session")
+def rclone_server() -> S3Server:
+    """An S3 server; the run's."""
+    return shared.s3_server("rclone")
+
+
+@pytest.fixture(scope="session")
+def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GCSService]:
+    with gcs(tmp_path_factory.mktemp("gcs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def webdav_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RcloneService]:
+    with rclone_serve("webdav", tmp_path_factory.mktemp("webdav")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RcloneService]:
+    with rclone_serve("ftp", tmp_path_factory.mktemp("ftp")) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from flask import Response, render_template, request
+from flask import Response, request
 from strongroom.access import Role
 from strongroom.db.ids import parse_id
-from strongroom.errors import DomainError, ValidationFailed
+from strongroom.errors import DomainError
 from strongroom.http.context import current_principal, current_tenant, runtime
+from strongroom.operating.providers import Step
 from strongroom.own_providers import service
 from strongroom.own_providers.schemas import NewOwnProviderSchema
 
+from admin import provider_forms, provider_pages
 from admin.console.frame import ConsoleView, acts, shows
-from admin.forms import checked, errors_of, field
+from admin.forms import checked, field
 from admin.notices import say
-from admin.pages import CONSOLE, go, page
+from admin.pages import CONSOLE, go
+from admin.provider_kinds import TENANTS_KINDS as KINDS
+from admin.provider_kinds import Kind
 
 HERE = f"{CONSOLE}/storage/"
-FIELDS = ("bucket", "endpoint_url", "region")
-S3_SECRETS = ("access_key_id", "secret_access_key")
 
 
 class Storage(ConsoleView):
@@ -28,26 +29,78 @@ class Storage(ConsoleView):
 
     @shows("/", role=Role.ADMIN)
     def index(self) -> Response:
-        """Show the providers, and a form for another one."""
-        return self._page({"kind": "s3"}, {})
+        """Show the providers."""
+        found = service.list_providers(runtime(), current_tenant())
+        rows = [{**each, "shown_kind": KINDS[each["kind"]], "where": provider_pages.where(each["config"])} for each in found]
+        return self.show("storage.html", providers=rows, allowed=_allowed())
 
-    @acts("/", role=Role.ADMIN)
+    @shows("/new", role=Role.ADMIN)
+    def new(self) -> Response:
+        """Ask for a new provider: its kind first."""
+        if not _allowed():
+            return go(HERE)
+        return self._form(provider_pages.chosen_kind(request.args.get("kind"), KINDS), {}, {})
+
+    @acts("/new", role=Role.ADMIN)
     def add(self) -> Response:
         """Add a provider after having seen that everything works there."""
-        typed = {name: field(name) for name in ("name", "kind", *FIELDS)}
+        kind = provider_pages.posted_kind(KINDS)
         try:
-            body = checked(NewOwnProviderSchema(), _body(typed))
-            service.add_provider(runtime(), current_tenant(), current_principal(), **body)
+            typed = provider_forms.read(kind)
+            body = {"name": field("name"), "kind": kind.name, "config": typed.config, "secrets": typed.secrets}
+            service.add_provider(runtime(), current_tenant(), current_principal(), **checked(NewOwnProviderSchema(), body))
         except DomainError as error:
-            return self._page(typed, _errors(error), error.status)
-        return say(go(HERE), "good", f"{typed['name']} works and was added. Nothing is put there before you use it.")
+            values = {**provider_forms.typed_values(kind), "name": field("name")}
+            return self._form(kind, values, provider_forms.errors_at(error, kind), status=error.status)
+        return say(go(HERE), "good", f"{field('name')} works and was added. Nothing is put there before you use it.")
+
+    @acts("/new/try", role=Role.ADMIN)
+    def try_new(self) -> Response:
+        """Try out what was typed; nothing is kept. Answers with a piece of a page."""
+        kind = provider_pages.posted_kind(KINDS)
+
+        def act() -> list[Step]:
+            typed = provider_forms.read(kind)
+            return service.try_new(runtime(), current_tenant(), kind=kind.name, config=typed.config, secrets=typed.secrets)
+
+        return provider_pages.tried(act)
+
+    @shows("/<provider_id>/edit", role=Role.ADMIN)
+    def edit(self, provider_id: str) -> Response:
+        """Show a provider's configuration to be changed; of its secrets, which are set."""
+        info = _present(provider_id)
+        return self._form(KINDS[info["kind"]], provider_forms.flat(info["config"]), {}, info)
+
+    @acts("/<provider_id>/edit", role=Role.ADMIN)
+    def update(self, provider_id: str) -> Response:
+        """Change configuration and secrets, after having seen that everything works with them."""
+        info = _present(provider_id)
+        kind = KINDS[info["kind"]]
+        try:
+            typed = provider_forms.read(kind, frozenset(info["secrets_set"]))
+            service.update_provider(
+                runtime(), current_tenant(), current_principal(), info["id"], config=typed.config, secrets=typed.secrets, keep=typed.keep
+            )
+        except DomainError as error:
+            return self._form(kind, provider_forms.typed_values(kind), provider_forms.errors_at(error, kind), info, error.status)
+        return say(go(HERE), "good", f"{info['name']} works and was changed.")
+
+    @acts("/<provider_id>/edit/try", role=Role.ADMIN)
+    def try_change(self, provider_id: str) -> Response:
+        """Try out what was typed; nothing is changed. Answers with a piece of a page."""
+        info = _present(provider_id)
+
+        def act() -> list[Step]:
+            typed = provider_forms.read(KINDS[info["kind"]], frozenset(info["secrets_set"]))
+            return service.try_change(runtime(), current_tenant(), info["id"], config=typed.config, secrets=typed.secrets, keep=typed.keep)
+
+        return provider_pages.tried(act)
 
     @acts("/<provider_id>/test", role=Role.ADMIN)
     def test(self, provider_id: str) -> Response:
-        """Try a provider out; answers with a piece of a page."""
-        steps = service.try_provider(runtime(), current_tenant(), parse_id(provider_id))
-        rows = [{"name": each.name, "ok": each.ok, "detail": f"{each.detail} {each.advice}".strip(), "took_ms": None} for each in steps]
-        return page(render_template("operator/_provider_test.html", ok=all(each.ok for each in steps), steps=rows))
+        """Do once all that Strongroom does at a provider; answers with a piece of a page."""
+        info = _present(provider_id)
+        return provider_pages.tried(lambda: service.try_provider(runtime(), current_tenant(), info["id"]))
 
     @acts("/<provider_id>/use", role=Role.ADMIN)
     def use(self, provider_id: str) -> Response:
@@ -68,33 +121,25 @@ class Storage(ConsoleView):
             return _refused(error)
         return say(go(HERE), "good", "The provider is forgotten. What is in its bucket was left alone.")
 
-    def _page(self, values: dict[str, Any], errors: dict[str, str], status: int = 200) -> Response:
-        found = service.list_providers(runtime(), current_tenant())
-        rows = [{**each, "where": " · ".join(str(each["config"][name]) for name in FIELDS if each["config"].get(name))} for each in found]
-        allowed = bool(current_tenant().limits.own_providers)
-        return self.show("storage.html", status, providers=rows, allowed=allowed, values=values, errors=errors)
+    def _form(
+        self, kind: Kind, values: dict[str, Any], errors: dict[str, str], info: dict[str, Any] | None = None, status: int = 200
+    ) -> Response:
+        form = provider_pages.form_values(kind, HERE, values, str(info["id"]) if info else None)
+        return self.show(
+            "storage_form.html", status, form=form, kinds=KINDS.values(), provider=info, values=values, errors=errors,
+            secrets_set=info["secrets_set"] if info else [],
+        )  # fmt: skip
+
+
+def _present(provider_id: str) -> dict[str, Any]:
+    return service.get_provider(runtime(), current_tenant(), parse_id(provider_id))
+
+
+def _allowed() -> bool:
+    return bool(current_tenant().limits.own_providers)
 
 
 def _refused(error: DomainError) -> Response:
     if error.status in {403, 404}:
         raise error
     return say(go(HERE), "bad", error.detail)
-
-
-def _body(typed: dict[str, str]) -> dict[str, Any]:
-    config = {name: typed[name] for name in FIELDS if typed[name]}
-    if typed["kind"] == "gcs":
-        return {"name": typed["name"], "kind": "gcs", "config": config, "secrets": {"service_account": _key()}}
-    secrets = {name: request.form.get(name, "").strip() for name in S3_SECRETS}
-    return {"name": typed["name"], "kind": typed["kind"], "config": config, "secrets": secrets}
-
-
-def _key() -> Any:
-    try:
-        return json.loads(request.form.get("service_account", ""))
-    except ValueError:
-        raise ValidationFailed(errors={"service_account": ["This is no JSON."]}) from None
-
-
-def _errors(error: DomainError) -> dict[str, str]:
-    return {name.rpartition(".")[2]: text for name, text in errors_of(error, "name").items()}

@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
-from flask import Response, render_template
-from strongroom.errors import DomainError, ProviderInUse, ValidationFailed
+from flask import Response, request
+from strongroom.errors import DomainError, ProviderInUse
 from strongroom.http.context import current_operator, runtime
 from strongroom.operating import providers as operated
 from strongroom.operating import service
 from strongroom.operating.schemas import NewProviderSchema
-from strongroom.storage.providers import KINDS
 
-from admin.forms import checked, errors_of, field
+from admin import provider_forms, provider_pages
+from admin.forms import checked, field
 from admin.notices import say
-from admin.operator.frame import OperatorView, acts, shows
-from admin.pages import OPERATOR, go, page
-from tenants.models import ProviderInfo
+from admin.operator.frame import ADMIN, OperatorView, acts, shows
+from admin.pages import OPERATOR, go
+from admin.provider_kinds import KINDS, Kind
 
 HERE = f"{OPERATOR}/providers/"
-PLACES = ("root", "endpoint_url", "endpoint", "bucket", "container")  # what may be shown of a provider's configuration
-STEPS = {"open": "Open", "check": "Reach it", "write": "Write an object", "describe": "Describe it", "read": "Read it back",
-         "read a range": "Read a part of it", "list": "List it", "download by a signed address": "Download it by a signed address",
-         "upload in parts": "Upload in parts", "write on": "Write on in an object", "delete": "Delete it"}  # fmt: skip
 
 
 class Providers(OperatorView):
@@ -34,9 +30,6 @@ class Providers(OperatorView):
     @shows("/")
     def index(self) -> Response:
         """Show the providers with what they hold."""
-        return self._page({"kind": "s3"}, {})
-
-    def _page(self, values: dict[str, Any], errors: dict[str, str], status: int = 200) -> Response:
         today = datetime.now(UTC).date()
         tenants: dict[str, int] = defaultdict(int)
         stored: dict[str, int] = defaultdict(int)
@@ -44,43 +37,78 @@ class Providers(OperatorView):
             tenants[each.provider] += 1
             stored[each.provider] += each.stored_bytes
         rows = [
-            {**vars(info), "where": _where(info), "tenants": tenants[info.name], "stored_bytes": stored[info.name]}
+            {**vars(info), "shown_kind": KINDS[info.kind], "where": provider_pages.where(info.config), "tenants": tenants[info.name],
+             "stored_bytes": stored[info.name]}
             for info in service.list_providers(runtime())
-        ]
-        kinds = [{"value": kind, "label": kind} for kind in sorted(KINDS)]
-        return self.show("providers.html", status, providers=rows, kinds=kinds, values=values, errors=errors)
+        ]  # fmt: skip
+        return self.show("providers.html", providers=rows)
+
+    @shows("/new", operator_role=ADMIN)
+    def new(self) -> Response:
+        """Ask for a new provider: its kind first."""
+        kind = provider_pages.chosen_kind(request.args.get("kind"), KINDS)
+        return self._form(kind, provider_pages.new_values(kind, request.args.get("service")), {})
+
+    @acts("/new")
+    def add(self) -> Response:
+        """Add a provider after having seen that everything works there."""
+        kind = provider_pages.posted_kind(KINDS)
+        try:
+            typed = provider_forms.read(kind)
+            body = {"name": field("name"), "kind": kind.name, "config": typed.config, "secrets": typed.secrets}
+            operated.add_provider(runtime(), current_operator().email, **checked(NewProviderSchema(), body))
+        except DomainError as error:
+            values = {**provider_forms.typed_values(kind), "name": field("name")}
+            return self._form(kind, values, provider_forms.errors_at(error, kind), status=error.status)
+        return say(go(HERE), "good", f"{field('name')} works and was added.")
+
+    @acts("/new/try")
+    def try_new(self) -> Response:
+        """Try out what was typed; nothing is kept. Answers with a piece of a page."""
+        kind = provider_pages.posted_kind(KINDS)
+
+        def act() -> list[operated.Step]:
+            typed = provider_forms.read(kind)
+            return operated.try_new(kind.name, typed.config, typed.secrets)
+
+        return provider_pages.tried(act)
+
+    @shows("/<provider>/edit", operator_role=ADMIN)
+    def edit(self, provider: str) -> Response:
+        """Show a provider's configuration to be changed; of its secrets, which are set."""
+        info = operated.get_provider(runtime(), provider)
+        return self._form(KINDS[info.kind], provider_forms.flat(info.config), {}, provider)
+
+    @acts("/<provider>/edit")
+    def update(self, provider: str) -> Response:
+        """Change configuration and secrets, after having seen that everything works with them."""
+        kind, present = _present(provider)
+        try:
+            typed = provider_forms.read(kind, present)
+            operated.update_provider(
+                runtime(), current_operator().email, provider, config=typed.config, secrets=typed.secrets, keep=typed.keep
+            )
+        except DomainError as error:
+            values = provider_forms.typed_values(kind)
+            return self._form(kind, values, provider_forms.errors_at(error, kind), provider, error.status)
+        return say(go(HERE), "good", f"{provider} works and was changed. Other processes go over to it within half a minute.")
+
+    @acts("/<provider>/edit/try")
+    def try_change(self, provider: str) -> Response:
+        """Try out what was typed; nothing is changed. Answers with a piece of a page."""
+        kind, present = _present(provider)
+
+        def act() -> list[operated.Step]:
+            typed, info = provider_forms.read(kind, present), operated.get_provider(runtime(), provider)
+            return operated.try_change(runtime(), info, typed.config, typed.secrets, typed.keep)
+
+        return provider_pages.tried(act)
 
     @acts("/<provider>/test")
     def test(self, provider: str) -> Response:
-        """Write, read, list and delete a probe object; answers with a piece of a page."""
-        steps = operated.try_provider(runtime(), provider)
-        rows = [
-            {"name": STEPS.get(step.name, step.name), "ok": step.ok, "detail": f"{step.detail} {step.advice}".strip(), "took_ms": None}
-            for step in steps
-        ]
-        return page(render_template("operator/_provider_test.html", ok=all(step.ok for step in steps), steps=rows))
-
-    @acts("/")
-    def add(self) -> Response:
-        """Add a provider after having seen that everything works there."""
-        typed = {name: field(name) for name in ("name", "kind", "config")}
-        try:
-            body = {"name": typed["name"], "kind": typed["kind"], "config": _json("config") or {}, "secrets": _json("secrets") or {}}
-            operated.add_provider(runtime(), current_operator().email, **checked(NewProviderSchema(), body))
-        except DomainError as error:
-            return self._page(typed, errors_of(error, "config"), error.status)
-        return say(go(HERE), "good", f"{typed['name']} works and was added.")
-
-    @acts("/<provider>/update")
-    def update(self, provider: str) -> Response:
-        """Replace configuration, secrets, or both, after having seen that everything works with them."""
+        """Do once all that Strongroom does at a provider; answers with a piece of a page."""
         operated.get_provider(runtime(), provider)
-        try:
-            change = {"config": _json("config"), "secrets": _json("secrets")}
-            operated.update_provider(runtime(), current_operator().email, provider, **change)
-        except DomainError as error:
-            return say(go(HERE), "bad", error.detail)
-        return say(go(HERE), "good", f"{provider} was changed.")
+        return provider_pages.tried(lambda: operated.try_provider(runtime(), provider))
 
     @acts("/<provider>/delete")
     def delete(self, provider: str) -> Response:
@@ -98,19 +126,16 @@ class Providers(OperatorView):
         info = operated.set_default_provider(runtime(), current_operator().email, provider)
         return say(go(HERE), "good", f"New tenants are put on {info.name} from now on. Those that exist stay where they are.")
 
-
-def _json(name: str) -> dict[str, Any] | None:
-    """Return the JSON object in a field; None when it is empty."""
-    if not field(name):
-        return None
-    try:
-        found = json.loads(field(name))
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise ValidationFailed(errors={name: ["This must be a JSON object."]})
-    return found
+    def _form(self, kind: Kind, values: dict[str, Any], errors: dict[str, str], provider: str | None = None, status: int = 200) -> Response:
+        secrets_set = _present(provider)[1] if provider else frozenset()
+        form = provider_pages.form_values(kind, HERE, values, quote(provider, safe="") if provider else None, secrets_set)
+        return self.show(
+            "provider_form.html", status, form=form, kinds=KINDS.values(), provider=provider, values=values, errors=errors,
+            secrets_set=secrets_set,
+        )  # fmt: skip
 
 
-def _where(info: ProviderInfo) -> Any:
-    return " · ".join(str(info.config[name]) for name in PLACES if info.config.get(name))
+def _present(provider: str) -> tuple[Kind, frozenset[str]]:
+    """Return a provider's kind, and the names of its secrets."""
+    info = operated.get_provider(runtime(), provider)
+    return KINDS[info.kind], frozenset(operated.shown(runtime(), info)["secrets_set"])

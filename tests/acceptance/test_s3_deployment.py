@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 import boto3
 import pytest
+import requests
 from botocore.config import Config
 
 from tests.acceptance.content import MIB, noise, sha256
@@ -99,6 +100,11 @@ def test_every_way_in_and_out(server: S3Server, tenant: Tenant) -> None:
     assert wait_until(lambda: lying(server, tenant) == versions, PURGED_S, "only the files to be left")
     for path, body in data.items():
         assert owner.download("media", path).content == body
+        sent_on = owner.download("media", path, params={"redirect": "1"})
+        assert (sent_on.status_code, sent_on.content) == (302, b"")
+        assert sent_on.headers["Location"].startswith(server.endpoint_url)
+        there = requests.get(sent_on.headers["Location"], timeout=30)
+        assert (there.status_code, there.content) == (200, body)
     part = owner.download("media", "direct.bin", headers={"Range": f"bytes={MIB - 1}-{9 * MIB}"})
     assert (part.status_code, part.content) == (206, data["direct.bin"][MIB - 1 : 9 * MIB + 1])
     archive = zipfile.ZipFile(io.BytesIO(owner.get("/api/v1/buckets/media/archive?prefix=a/").content))

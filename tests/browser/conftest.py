@@ -6,12 +6,14 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.acceptance.deployment import Deployment, Tenant
 from tests.browser.visitor import DESK, Visitor
+from tests.services.s3server import S3Server
 from tests.services.source import Source
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -40,8 +42,9 @@ def source() -> Iterator[Source]:
 
 
 @pytest.fixture(scope="session")
-def deployment(browser: Browser, source: Source) -> Iterator[Deployment]:  # noqa: ARG001 - without a browser there is nothing to start it for
-    made = Deployment(worker_processes="2", outbound_allow='["127.0.0.0/8"]', outbound_ports=json.dumps([source.port]))
+def deployment(browser: Browser, source: Source, rclone_server: S3Server) -> Iterator[Deployment]:  # noqa: ARG001 - without a browser there is nothing to start it for
+    ports = json.dumps([source.port, urlsplit(rclone_server.endpoint_url).port])
+    made = Deployment(worker_processes="2", outbound_allow='["127.0.0.0/8"]', outbound_ports=ports)
     try:
         made.start("--json")
         yield made

@@ -21,8 +21,8 @@ from tenants import providers as registered
 from tenants.models import ProviderInfo, Tenant
 from tests.factories import Client, World, object_url, ok, put_object
 from tests.moving.conftest import Add, move, named, objects, present
+from tests.services.shared import s3_server
 from tests.slow import slow_upload
-from tests.storage.backends import s3_server
 
 pytestmark = pytest.mark.usefixtures("bucket")
 BIG = os.urandom(9_000_000)

@@ -15,14 +15,13 @@ from tenants import providers as registered
 from tenants.models import Tenant
 from tests.factories import Client, World, number, ok, problem, token_bytes
 from tests.services.s3server import S3Server
-from tests.storage.backends import s3_server
 
 HERE = "/operator/api/v1/providers"
 
 
 @pytest.fixture
-def server() -> S3Server:
-    return s3_server("rclone")
+def server(rclone_server: S3Server) -> S3Server:
+    return rclone_server
 
 
 def add_s3(operator: Client, server: S3Server) -> Any:

@@ -22,7 +22,6 @@ from strongroom.storage.providers import make_tenants_provider
 
 from tests.factories import Account, Client, World, make_settings, ok, problem
 from tests.services.s3server import S3Server
-from tests.storage.backends import s3_server
 
 SECRETS = {"access_key_id": "AKIDEXAMPLE", "secret_access_key": "very-secret-value"}
 CONFIG = {"bucket": "strongroom", "region": "us-east-1", "addressing": "path", "timeout_s": 2}
@@ -184,8 +183,8 @@ def test_google_is_google(world: World, config: dict[str, Any], key: Any) -> Non
 
 
 @pytest.fixture
-def server() -> S3Server:
-    return s3_server("rclone")
+def server(rclone_server: S3Server) -> S3Server:
+    return rclone_server
 
 
 @pytest.fixture

@@ -26,16 +26,16 @@ def missing() -> str:
 
 
 @contextlib.contextmanager
-def rclone() -> Iterator[S3Server]:
-    """Run it with one bucket."""
+def rclone(*options: str, scheme: str = "http") -> Iterator[S3Server]:
+    """Run it with one bucket; with `--cert` and `--key` among the options, `scheme` is https."""
     folder = Path(tempfile.mkdtemp(prefix="sr-rclone-"))
     port, key, secret = free_port(), secrets.token_hex(8), secrets.token_urlsafe(24)
     (folder / "data" / BUCKET).mkdir(parents=True)
     command = [str(RCLONE), "serve", "s3", "--config", "", "--auth-key", f"{key},{secret}", "--addr", f"127.0.0.1:{port}"]
     log = folder / "rclone.log"
     try:
-        with running([*command, str(folder / "data")], log) as server:
+        with running([*command, *options, str(folder / "data")], log) as server:
             wait_for(lambda: listens(port), server, log)
-            yield S3Server(f"http://127.0.0.1:{port}", BUCKET, key, secret)
+            yield S3Server(f"{scheme}://127.0.0.1:{port}", BUCKET, key, secret)
     finally:
         shutil.rmtree(folder)

@@ -20,11 +20,16 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+import pytest
+
 from tests.services.ceph import ceph
+from tests.services.ceph import missing as ceph_missing
+from tests.services.rclone import missing as rclone_missing
 from tests.services.rclone import rclone
 from tests.services.s3server import S3Server
 
 SERVERS: dict[str, Callable[[], AbstractContextManager[S3Server]]] = {"ceph": ceph, "rclone": rclone}
+MISSING: dict[str, Callable[[], str]] = {"ceph": ceph_missing, "rclone": rclone_missing}
 FOLDER, RUN = "SR_TEST_SERVERS", "SR_TEST_RUN"
 START_TIMEOUT_S = 180
 ROOT = Path(__file__).parents[2]
@@ -54,6 +59,14 @@ def server(name: str) -> S3Server:
         if not found.exists():
             _start(name, folder)
         return S3Server(**json.loads(found.read_text()))
+
+
+def s3_server(name: str) -> S3Server:
+    """The same for an S3 server; where its programs are not installed, the tests that need it are skipped, in CI they fail."""
+    lacking = MISSING[name]()
+    if lacking and os.environ.get("CI") != "true":
+        pytest.skip(f"{name} is not installed: {lacking}; see tests/services/install.sh")
+    return server(name)
 
 
 def _start(name: str, folder: Path) -> None:

@@ -5,24 +5,23 @@ A new kind gets rows in `BACKENDS` and `CAPABILITIES`; tests of one capability t
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from strongroom.db.ids import new_id
-from strongroom.storage.base import LocalFiles, Multipart, Narrowing, ObjectMeta, Presigning, Provider, Regions, ServerSideCopy
-from strongroom.storage.keys import object_key
+from strongroom.storage.base import LocalFiles, Multipart, Narrowing, Presigning, Provider, Regions, ServerSideCopy
 from strongroom.storage.providers import make_provider
 
-from tests.services import ceph, rclone, shared
+from tests.services.proxy import FaultProxy
 from tests.services.s3server import S3Server
+from tests.services.shared import s3_server
 from tests.storage.clouds import gcs_provider, opendal_provider
 
-MIB = 1024 * 1024
-PART = 5 * MIB
+if TYPE_CHECKING:
+    from strongroom.storage.s3 import S3Provider
+
 ALL = (Regions, Multipart, Presigning, ServerSideCopy, LocalFiles, Narrowing)
-MISSING: dict[str, Callable[[], str]] = {"ceph": ceph.missing, "rclone": rclone.missing}
 
 
 @dataclass(frozen=True)
@@ -40,20 +39,18 @@ class Backend:
         return CAPABILITIES[self.kind] - self.lacks
 
 
-def s3_server(name: str) -> S3Server:
-    """The run's server; where its programs are not installed, the tests that need it are skipped, in CI they fail."""
-    lacking = MISSING[name]()
-    if lacking and os.environ.get("CI") != "true":
-        pytest.skip(f"{name} is not installed: {lacking}; see tests/services/install.sh")
-    return shared.server(name)
+def s3_provider(server: S3Server, **config: Any) -> S3Provider:
+    """A provider at an S3 server, with more said of it."""
+    return cast("S3Provider", make_provider("s3", server.config(**config), server.secrets()))
+
+
+def through(proxy: FaultProxy, server: S3Server, **config: Any) -> S3Provider:
+    """A provider that reaches the server by a proxy."""
+    return s3_provider(server, **{"endpoint_url": proxy.url, "timeout_s": 3, **config})
 
 
 def s3(name: str) -> Callable[[pytest.FixtureRequest], Provider]:
-    def make(_: pytest.FixtureRequest) -> Provider:
-        server = s3_server(name)
-        return make_provider("s3", server.config(), server.secrets())
-
-    return make
+    return lambda _: s3_provider(s3_server(name))
 
 
 BACKENDS: dict[str, Backend] = {
@@ -75,25 +72,3 @@ CAPABILITIES: dict[str, set[type]] = {
 def having(capability: type) -> list[str]:
     """The backends whose kind must have a capability."""
     return sorted(name for name, backend in BACKENDS.items() if capability in backend.capabilities)
-
-
-def key_in(prefix: str) -> str:
-    return object_key(prefix, new_id(), new_id())
-
-
-def put(provider: Provider, key: str, *pieces: bytes) -> ObjectMeta:
-    writer = provider.writer(key, sum(map(len, pieces)))
-    for piece in pieces:
-        writer.write(piece)
-    return writer.complete()
-
-
-def read(provider: Provider, key: str) -> bytes:
-    reader = provider.open(key)
-    try:
-        data = bytearray()
-        while piece := reader.read(64 * 1024):
-            data += piece
-        return bytes(data)
-    finally:
-        reader.close()

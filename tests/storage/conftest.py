@@ -1,28 +1,34 @@
-"""Servers that the storage tests share: one of each for a process, started by the first test that needs it."""
+"""What the storage tests share: keys, and the S3 servers that all of them run on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
+from strongroom.db.ids import new_id
+from strongroom.storage.keys import tenant_prefix
 
-from tests.services.gcs import GCSService, gcs
-from tests.services.webdav import RcloneService, rclone_serve
-
-
-@pytest.fixture(scope="session")
-def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GCSService]:
-    with gcs(tmp_path_factory.mktemp("gcs")) as server:
-        yield server
+from tests.services.s3server import S3Server
+from tests.services.shared import s3_server
+from tests.storage.objects import new_key
 
 
-@pytest.fixture(scope="session")
-def webdav_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RcloneService]:
-    with rclone_serve("webdav", tmp_path_factory.mktemp("webdav")) as server:
-        yield server
+@pytest.fixture
+def prefix() -> str:
+    """A tenant's prefix that no other test has."""
+    return tenant_prefix(new_id())
 
 
-@pytest.fixture(scope="session")
-def ftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RcloneService]:
-    with rclone_serve("ftp", tmp_path_factory.mktemp("ftp")) as server:
-        yield server
+@pytest.fixture
+def key() -> str:
+    """A key in a prefix that no other test has."""
+    return new_key()
+
+
+@pytest.fixture(params=["ceph", "rclone"])
+def server(request: pytest.FixtureRequest) -> S3Server:
+    """Each of the S3 servers."""
+    return s3_server(request.param)
+
+
+@pytest.fixture
+def ceph() -> S3Server:
+    return s3_server("ceph")

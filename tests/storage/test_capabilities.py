@@ -6,12 +6,11 @@ from typing import cast
 
 import pytest
 import urllib3
-from strongroom.db.ids import new_id
 from strongroom.errors import Conflict, NotFound
 from strongroom.storage.base import CannotCompose, LocalFiles, Multipart, Part, Presigning, Provider, Regions, ServerSideCopy, Slice
-from strongroom.storage.keys import tenant_prefix
 
-from tests.storage.backends import BACKENDS, MIB, PART, having, key_in, put, read
+from tests.storage.backends import BACKENDS, having
+from tests.storage.objects import MIB, PART, key_in, prefix_of, put, read
 
 on_multipart = pytest.mark.parametrize("name", having(Multipart))
 on_presigning = pytest.mark.parametrize("name", having(Presigning))
@@ -29,15 +28,6 @@ class Both(Provider, Presigning, ServerSideCopy, Regions):
 @pytest.fixture
 def provider(name: str, request: pytest.FixtureRequest) -> Both:
     return cast(Both, BACKENDS[name].make(request))
-
-
-@pytest.fixture
-def key() -> str:
-    return key_in(tenant_prefix(new_id()))
-
-
-def prefix_of(key: str) -> str:
-    return key.partition("/")[0] + "/"
 
 
 # Multipart

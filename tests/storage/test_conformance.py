@@ -16,7 +16,8 @@ from strongroom.storage.probe import probe
 from strongroom.storage.providers import KINDS, make_provider
 
 from tests.slow import all_at_once
-from tests.storage.backends import ALL, BACKENDS, CAPABILITIES, MIB, Backend, key_in, put, read
+from tests.storage.backends import ALL, BACKENDS, CAPABILITIES, Backend
+from tests.storage.objects import MIB, key_in, put, read
 
 ALWAYS = ("check", "write", "describe", "read", "read a range", "list", "delete")
 
@@ -29,11 +30,6 @@ def backend(request: pytest.FixtureRequest) -> Backend:
 @pytest.fixture
 def provider(request: pytest.FixtureRequest, backend: Backend) -> Provider:
     return backend.make(request)
-
-
-@pytest.fixture
-def prefix() -> str:
-    return tenant_prefix(new_id())
 
 
 def test_every_kind_is_held_to_this() -> None:

@@ -11,19 +11,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from strongroom.db.ids import new_id
 from strongroom.errors import NotFound, StorageFull, StorageUnavailable, ValidationFailed
 from strongroom.storage.filesystem import FilesystemProvider
-from strongroom.storage.keys import tenant_prefix
 from strongroom.storage.probe import probe
 from strongroom.storage.providers import make_provider
 
-from tests.storage.backends import MIB, key_in, put
-
-
-@pytest.fixture
-def prefix() -> str:
-    return tenant_prefix(new_id())
+from tests.storage.objects import MIB, key_in, put
 
 
 @pytest.mark.parametrize("config", [{}, {"root": ""}, {"root": "relative/path"}, {"root": 1}, {"root": None}, {"path": "/srv"}], ids=str)

@@ -18,7 +18,9 @@ from strongroom.storage.providers import make_provider
 
 from tests.services.gcs import GCSService, gcs
 from tests.services.outage import Fault, Outage, outage
-from tests.storage.clouds import MIB, PATIENCE_S, Signing, gcs_provider, new_key, prefix_of, put, read
+from tests.services.processes import free_port
+from tests.storage.clouds import PATIENCE_S, Signing, gcs_provider
+from tests.storage.objects import MIB, new_key, prefix_of, put, read
 
 BYTES = random.Random(1).randbytes(20 * MIB + 17)  # noqa: S311 - only to be told apart
 
@@ -130,8 +132,27 @@ def test_parts_come_straight_from_a_client(signing: Signing) -> None:
     answer = urllib3.request(got.method, got.url, headers=got.headers)
     assert (answer.status, answer.data) == (200, b"12345")
     assert answer.headers["Content-Disposition"] == 'attachment; filename="a.txt"'
-    with pytest.raises(NotFound):
-        signing.presign_part(key, session, 2, 5, 60)
+
+
+def test_signing_asks_nobody(gcs_server: GCSService) -> None:
+    """A hundred addresses cost no request: there is not even a server."""
+    provider = cast(Signing, gcs_provider(gcs_server, f"http://127.0.0.1:{free_port()}", timeout_s=0.1, signing=True))
+    key = new_key()
+    signed = [provider.presign_part(key, "a session", number, 5, 60) for number in range(1, 101)]
+    assert len({each.url for each in signed}) == 100
+
+
+def test_a_part_that_comes_after_the_end(signing: Signing) -> None:
+    """Its address is good for as long as it was signed for: nobody sees the part, and it goes with the object."""
+    key = new_key()
+    session = signing.begin_multipart(key)
+    late = signing.presign_part(key, session, 2, 5, 60)
+    signing.assemble(key, session, [signing.put_part(key, session, 1, b"first")])
+    assert urllib3.request(late.method, late.url, headers=late.headers, body=b"later").status == 200
+    assert read(signing, key) == b"first"
+    assert [each.key for each in signing.list(prefix_of(key))] == [key]
+    signing.delete([key])
+    assert list(signing.list(prefix_of(key))) == []
 
 
 @pytest.mark.parametrize("wrong", ["size", "no header", "method", "key", "expired"])

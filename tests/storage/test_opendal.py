@@ -16,7 +16,8 @@ from strongroom.storage.providers import make_provider
 
 from tests.services.outage import Fault, Outage, outage
 from tests.services.webdav import RcloneService, rclone_serve
-from tests.storage.clouds import MIB, new_key, opendal_provider, prefix_of, put, read
+from tests.storage.clouds import opendal_provider
+from tests.storage.objects import MIB, new_key, prefix_of, put, read
 
 BYTES = random.Random(2).randbytes(20 * MIB + 17)  # noqa: S311 - only to be told apart
 LOCAL = [

@@ -10,7 +10,8 @@ from strongroom.errors import Conflict, NotFound
 from strongroom.storage.base import CannotCompose, Multipart, Part, ServerSideCopy, Slice
 from strongroom.storage.pieces import MARK, owner, piece_number
 
-from tests.storage.clouds import MIB, Pieced, gcs_provider, new_key, opendal_provider, prefix_of, put, put_parts, read
+from tests.storage.clouds import Pieced, gcs_provider, opendal_provider
+from tests.storage.objects import MIB, new_key, prefix_of, put, put_parts, read
 
 KINDS = ["gcs", "webdav", "ftp"]
 

@@ -14,7 +14,7 @@ from strongroom.db.ids import new_id
 from strongroom.errors import NotFound, UploadLocked
 from strongroom.storage.base import CannotCompose, Slice
 from strongroom.storage.filesystem import FilesystemProvider
-from strongroom.storage.keys import object_key, tenant_prefix
+from strongroom.storage.keys import object_key
 
 from tests.slow import all_at_once
 
@@ -22,11 +22,6 @@ from tests.slow import all_at_once
 @pytest.fixture
 def provider(tmp_path: Path) -> FilesystemProvider:
     return FilesystemProvider(tmp_path)
-
-
-@pytest.fixture
-def key() -> str:
-    return object_key(tenant_prefix(new_id()), new_id(), new_id())
 
 
 def write(provider: FilesystemProvider, key: str, offset: int, data: bytes) -> None:

@@ -24,43 +24,14 @@ from strongroom.storage.s3_wire import client_config
 from tests.services.processes import free_port
 from tests.services.proxy import Fault, FaultProxy, fault_proxy
 from tests.services.s3server import S3Server
-from tests.storage.backends import MIB, key_in, put, read, s3_server
-
-DATA = bytes(range(256)) * 4096 * 20
-"""20 MiB: three parts."""
-
-
-@pytest.fixture(params=["ceph", "rclone"])
-def server(request: pytest.FixtureRequest) -> S3Server:
-    return s3_server(request.param)
-
-
-@pytest.fixture
-def ceph() -> S3Server:
-    return s3_server("ceph")
+from tests.storage.backends import s3_provider, through
+from tests.storage.objects import DATA, MIB, key_in, prefix_of, put, read
 
 
 @pytest.fixture
 def proxy(server: S3Server) -> Iterator[FaultProxy]:
     with fault_proxy(server.endpoint_url) as running:
         yield running
-
-
-@pytest.fixture
-def key() -> str:
-    return key_in(tenant_prefix(new_id()))
-
-
-def provider_at(server: S3Server, **config: Any) -> S3Provider:
-    return cast(S3Provider, make_provider("s3", server.config(**config), server.secrets()))
-
-
-def through(proxy: FaultProxy, server: S3Server, **config: Any) -> S3Provider:
-    return provider_at(server, **{"endpoint_url": proxy.url, "timeout_s": 3, **config})
-
-
-def prefix_of(key: str) -> str:
-    return key.partition("/")[0] + "/"
 
 
 # Writing through a network that breaks
@@ -81,7 +52,7 @@ def test_a_part_is_sent_again(server: S3Server, proxy: FaultProxy, key: str, fau
     meta = put(through(proxy, server), key, *(DATA[at : at + 300_000] for at in range(0, len(DATA), 300_000)))
     assert mine.times == 0, "the fault happened"
     assert (meta.size_bytes, proxy.count("PUT", "partNumber=2")) == (len(DATA), fault.times + 1)
-    assert read(provider_at(server), key) == DATA
+    assert read(s3_provider(server), key) == DATA
 
 
 @pytest.mark.parametrize("fault", WRITE_FAULTS, ids=lambda fault: fault.kind + str(fault.status))
@@ -89,7 +60,7 @@ def test_a_small_object_is_sent_again(server: S3Server, proxy: FaultProxy, key: 
     proxy.faults.append(Fault(**{**fault.__dict__, "method": "PUT", "contains": key}))
     put(through(proxy, server), key, DATA[: 5 * MIB])
     assert proxy.count("PUT", key) == fault.times + 1
-    assert read(provider_at(server), key) == DATA[: 5 * MIB]
+    assert read(s3_provider(server), key) == DATA[: 5 * MIB]
 
 
 @pytest.mark.parametrize("parted", [True, False], ids=["parts", "one"])
@@ -108,7 +79,7 @@ def test_a_server_that_stays_broken(server: S3Server, proxy: FaultProxy, key: st
         send_all()
     writer.abort()
     assert 1 < proxy.count("PUT", key) < 10
-    assert list(provider_at(server).list(prefix_of(key))) == []
+    assert list(s3_provider(server).list(prefix_of(key))) == []
 
 
 def test_receiving_overlaps_sending(server: S3Server, proxy: FaultProxy, key: str) -> None:
@@ -119,14 +90,14 @@ def test_receiving_overlaps_sending(server: S3Server, proxy: FaultProxy, key: st
     assert proxy.count("PUT", "partNumber=1") <= 1, "nobody waited for the second try"
     writer.write(DATA[16 * MIB :])
     writer.complete()
-    assert read(provider_at(server), key) == DATA
+    assert read(s3_provider(server), key) == DATA
 
 
 def test_bytes_that_arrive_changed_are_sent_again(ceph: S3Server, key: str) -> None:
     with fault_proxy(ceph.endpoint_url, Fault("spoil_request", method="PUT", contains="partNumber=2", after_bytes=MIB)) as proxy:
         put(through(proxy, ceph, verify_parts="md5"), key, DATA)
         assert proxy.count("PUT", "partNumber=2") == 2
-    assert read(provider_at(ceph), key) == DATA
+    assert read(s3_provider(ceph), key) == DATA
 
 
 def test_an_abort_while_a_part_is_on_its_way(server: S3Server, proxy: FaultProxy, key: str) -> None:
@@ -137,7 +108,7 @@ def test_an_abort_while_a_part_is_on_its_way(server: S3Server, proxy: FaultProxy
     assert sending is not None
     writer.abort()
     assert isinstance(sending.exception(30), StorageUnavailable)
-    assert list(provider_at(server).list(prefix_of(key))) == []
+    assert list(s3_provider(server).list(prefix_of(key))) == []
 
 
 # Completing with an answer that gets lost
@@ -149,8 +120,8 @@ def test_a_completion_whose_answer_is_lost(server: S3Server, proxy: FaultProxy, 
     proxy.faults.append(lost)
     meta = put(through(proxy, server), key, DATA)
     assert (lost.times, meta.size_bytes) == (0, len(DATA))
-    assert read(provider_at(server), key) == DATA
-    assert [each.key for each in provider_at(server).list(prefix_of(key))] == [key]
+    assert read(s3_provider(server), key) == DATA
+    assert [each.key for each in s3_provider(server).list(prefix_of(key))] == [key]
 
 
 def test_a_completion_that_never_arrives(server: S3Server, proxy: FaultProxy, key: str) -> None:
@@ -160,7 +131,7 @@ def test_a_completion_that_never_arrives(server: S3Server, proxy: FaultProxy, ke
     with pytest.raises(StorageUnavailable):
         writer.complete()
     writer.abort()
-    assert list(provider_at(server).list(prefix_of(key))) == []
+    assert list(s3_provider(server).list(prefix_of(key))) == []
 
 
 @pytest.mark.parametrize("size_bytes", [5, 20 * MIB], ids=["one", "parts"])
@@ -173,7 +144,7 @@ def test_what_is_aborted_after_an_uncertain_end_is_gone(server: S3Server, proxy:
     with pytest.raises(StorageUnavailable):
         writer.complete()
     writer.abort()
-    assert list(provider_at(server).list(prefix_of(key))) == []
+    assert list(s3_provider(server).list(prefix_of(key))) == []
 
 
 # Reading through a network that breaks
@@ -191,7 +162,7 @@ READ_FAULTS = [
 
 @pytest.mark.parametrize("fault", READ_FAULTS, ids=lambda fault: fault.kind + str(fault.status))
 def test_reading_goes_on_where_it_broke_off(server: S3Server, proxy: FaultProxy, key: str, fault: Fault) -> None:
-    put(provider_at(server), key, DATA)
+    put(s3_provider(server), key, DATA)
     mine = Fault(**{**fault.__dict__, "method": "GET", "contains": key})
     proxy.faults.append(mine)
     assert read(through(proxy, server), key) == DATA
@@ -199,22 +170,22 @@ def test_reading_goes_on_where_it_broke_off(server: S3Server, proxy: FaultProxy,
 
 
 def test_an_object_that_changes_while_it_is_read(server: S3Server, proxy: FaultProxy, key: str) -> None:
-    put(provider_at(server), key, DATA[: 8 * MIB])
+    put(s3_provider(server), key, DATA[: 8 * MIB])
     proxy.faults.append(Fault("break_answer", method="GET", contains=key, after_bytes=3 * MIB))
     reader = through(proxy, server).open(key)
     assert reader.read(MIB) == DATA[:MIB]
-    put(provider_at(server), key, b"x" * 8 * MIB)
+    put(s3_provider(server), key, b"x" * 8 * MIB)
     with pytest.raises(StorageUnavailable):
         reader.read()
     reader.close()
 
 
 def test_an_object_that_goes_away_while_it_is_read(server: S3Server, proxy: FaultProxy, key: str) -> None:
-    put(provider_at(server), key, DATA)
+    put(s3_provider(server), key, DATA)
     proxy.faults.append(Fault("break_answer", method="GET", contains=key, after_bytes=3 * MIB))
     reader = through(proxy, server).open(key)
     assert reader.read(MIB) == DATA[:MIB]
-    provider_at(server).delete([key])
+    s3_provider(server).delete([key])
     with pytest.raises(NotFound):
         reader.read()
     reader.close()
@@ -222,7 +193,7 @@ def test_an_object_that_goes_away_while_it_is_read(server: S3Server, proxy: Faul
 
 def test_a_reader_asks_once(server: S3Server, proxy: FaultProxy, key: str) -> None:
     """A whole download is one HEAD and one GET; a range that nobody reads is none."""
-    put(provider_at(server), key, DATA)
+    put(s3_provider(server), key, DATA)
     reader = through(proxy, server).open(key)
     reader.seek(5 * MIB)
     reader.seek(0)
@@ -242,7 +213,7 @@ def send(method: str, url: str, body: bytes | None = None, headers: dict[str, st
 
 
 def test_a_signed_part_is_good_for_nothing_else(server: S3Server, key: str) -> None:
-    provider = provider_at(server)
+    provider = s3_provider(server)
     session, other = provider.begin_multipart(key), key_in(prefix_of(key))
     signed = provider.presign_part(key, session, 2, 6, 60)
     assert abs(signed.expires_at - datetime.now(UTC) - timedelta(seconds=60)) < timedelta(seconds=10)
@@ -265,7 +236,7 @@ def test_a_signed_part_is_good_for_nothing_else(server: S3Server, key: str) -> N
 
 
 def test_a_signed_part_expires(server: S3Server, key: str) -> None:
-    provider = provider_at(server)
+    provider = s3_provider(server)
     signed = provider.presign_part(key, provider.begin_multipart(key), 1, 3, 1)
     statuses = (send("PUT", signed.url, b"abc") for _ in iter(lambda: datetime.now(UTC) > signed.expires_at + timedelta(seconds=30), True))
     assert any(status in {400, 403} for status in statuses)  # rclone says 400
@@ -276,7 +247,7 @@ def test_a_signed_part_expires(server: S3Server, key: str) -> None:
 
 @pytest.fixture
 def narrowing(ceph: S3Server) -> S3Provider:
-    return provider_at(ceph, sts={"role_arn": ceph.role_arn, "duration_s": 900})
+    return s3_provider(ceph, sts={"role_arn": ceph.role_arn, "duration_s": 900})
 
 
 def raw_client(server: S3Server, provider: S3Provider) -> Any:
@@ -366,7 +337,7 @@ def test_a_tenants_view_uses_narrowed_credentials(ceph: S3Server) -> None:
 
 def test_a_role_that_is_not_to_be_had_is_an_outage(ceph: S3Server) -> None:
     """Never a reason to go on with the wider credentials."""
-    provider = provider_at(ceph, sts={"role_arn": "arn:aws:iam:::role/nobody"})
+    provider = s3_provider(ceph, sts={"role_arn": "arn:aws:iam:::role/nobody"})
     storage = TenantStorage(provider, tenant_prefix(new_id()))
     for act in (provider.check, lambda: storage.writer(new_id(), new_id(), 3)):
         with pytest.raises((StorageUnavailable, NotFound)):
@@ -403,7 +374,7 @@ def test_wrong_keys_are_told_without_them(server: S3Server, wrong: str) -> None:
 )
 def test_wrong_addresses_are_told(ceph: S3Server, config: dict[str, str], words: str) -> None:
     ports = {"free": free_port(), "tls": urlsplit(ceph.endpoint_url).port}
-    assert words in problem_of(provider_at(ceph, **{name: value.format(**ports) for name, value in config.items()}))
+    assert words in problem_of(s3_provider(ceph, **{name: value.format(**ports) for name, value in config.items()}))
 
 
 @pytest.mark.parametrize(
@@ -433,7 +404,7 @@ def test_a_full_store_is_told(ceph: S3Server, key: str, status: int, code: str) 
 
 
 def test_a_server_that_is_gone(key: str, ceph: S3Server) -> None:
-    provider = provider_at(ceph, endpoint_url=f"http://127.0.0.1:{free_port()}", timeout_s=1)
+    provider = s3_provider(ceph, endpoint_url=f"http://127.0.0.1:{free_port()}", timeout_s=1)
     for act in (provider.head, provider.open, lambda each: provider.delete([each]), lambda each: put(provider, each, b"abc")):
         with pytest.raises(StorageUnavailable):
             act(key)

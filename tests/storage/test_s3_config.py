@@ -5,32 +5,12 @@ from __future__ import annotations
 from typing import Any, cast
 
 import pytest
-from strongroom.db.ids import new_id
 from strongroom.errors import ValidationFailed
-from strongroom.storage.keys import tenant_prefix
 from strongroom.storage.providers import make_provider
 from strongroom.storage.s3 import S3Provider
 
 from tests.services.s3server import S3Server
-from tests.storage.backends import key_in, put, read, s3_server
-
-DATA = bytes(range(256)) * 4096 * 20
-"""20 MiB: three parts."""
-
-
-@pytest.fixture
-def ceph() -> S3Server:
-    return s3_server("ceph")
-
-
-@pytest.fixture
-def key() -> str:
-    return key_in(tenant_prefix(new_id()))
-
-
-def provider_at(server: S3Server, **config: Any) -> S3Provider:
-    return cast(S3Provider, make_provider("s3", server.config(**config), server.secrets()))
-
+from tests.storage.objects import put, read
 
 # Configuration
 

@@ -7,49 +7,22 @@ import json
 import os
 import subprocess
 import sys
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from strongroom.db.ids import new_id
 from strongroom.storage import s3_memory, s3_writer
 from strongroom.storage.base import Lending
 from strongroom.storage.keys import tenant_prefix
-from strongroom.storage.providers import make_provider
-from strongroom.storage.s3 import S3Provider
 from strongroom.storage.s3_memory import Budget
 from strongroom.storage.s3_writer import LIMITS, part_bytes
 
-from tests.services.proxy import FaultProxy, fault_proxy
+from tests.services.proxy import fault_proxy
 from tests.services.s3server import S3Server
+from tests.services.shared import s3_server
 from tests.slow import all_at_once
-from tests.storage.backends import MIB, PART, key_in, put, read, s3_server
-
-DATA = bytes(range(256)) * 4096 * 20
-"""20 MiB: three parts."""
-
-
-@pytest.fixture(params=["ceph", "rclone"])
-def server(request: pytest.FixtureRequest) -> S3Server:
-    return s3_server(request.param)
-
-
-@pytest.fixture
-def ceph() -> S3Server:
-    return s3_server("ceph")
-
-
-@pytest.fixture
-def key() -> str:
-    return key_in(tenant_prefix(new_id()))
-
-
-def provider_at(server: S3Server, **config: Any) -> S3Provider:
-    return cast(S3Provider, make_provider("s3", server.config(**config), server.secrets()))
-
-
-def through(proxy: FaultProxy, server: S3Server, **config: Any) -> S3Provider:
-    return provider_at(server, **{"endpoint_url": proxy.url, "timeout_s": 3, **config})
-
+from tests.storage.backends import s3_provider, through
+from tests.storage.objects import DATA, MIB, PART, key_in, put, read
 
 # Parts and memory
 
@@ -73,7 +46,7 @@ def test_more_streams_than_memory(server: S3Server, monkeypatch: pytest.MonkeyPa
     """What does not fit waits on disk: nobody waits for anybody, and all that was taken is given back."""
     room = Budget(6 * MIB)
     monkeypatch.setattr(s3_writer, "budget", lambda: room)
-    provider, prefix = provider_at(server), tenant_prefix(new_id())
+    provider, prefix = s3_provider(server), tenant_prefix(new_id())
     keys = [key_in(prefix) for _ in range(5)]
     writers = [provider.writer(key, 9 * MIB) for key in keys]
     for at in range(0, 9 * MIB, MIB):
@@ -89,7 +62,7 @@ def test_more_streams_than_memory(server: S3Server, monkeypatch: pytest.MonkeyPa
 def test_many_at_once_without_memory(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     room = Budget(MIB)
     monkeypatch.setattr(s3_writer, "budget", lambda: room)
-    provider, prefix = provider_at(server), tenant_prefix(new_id())
+    provider, prefix = s3_provider(server), tenant_prefix(new_id())
     keys = [key_in(prefix) for _ in range(12)]
     all_at_once([lambda key=key: put(provider, key, DATA[: 9 * MIB]) for key in keys])  # type: ignore[misc]
     assert all(provider.head(key).size_bytes == 9 * MIB for key in keys)
@@ -99,7 +72,7 @@ def test_many_at_once_without_memory(server: S3Server, monkeypatch: pytest.Monke
 def test_a_forgotten_writer_gives_its_memory_back(server: S3Server, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     room = Budget(20 * MIB)
     monkeypatch.setattr(s3_writer, "budget", lambda: room)
-    writer = provider_at(server).writer(key, 3 * MIB)
+    writer = s3_provider(server).writer(key, 3 * MIB)
     writer.write(bytes(2 * MIB))
     assert room.free_bytes == 18 * MIB
     del writer
@@ -108,7 +81,7 @@ def test_a_forgotten_writer_gives_its_memory_back(server: S3Server, key: str, mo
 
 
 def test_small_writes_are_gathered(server: S3Server, key: str) -> None:
-    provider = provider_at(server)
+    provider = s3_provider(server)
     writer = provider.writer(key, None)
     for number in range(20_000):
         writer.write(b"%05d" % number)
@@ -169,7 +142,7 @@ def test_memory_is_bounded(streams: int, most_mib: int) -> None:
     argument = json.dumps([server.config(), server.secrets(), keys, 64])
     grown = subprocess.run([sys.executable, "-c", STREAMS, argument], capture_output=True, text=True, check=True, env={**os.environ}).stdout
     assert int(grown) < most_mib
-    provider = provider_at(server)
+    provider = s3_provider(server)
     assert all(provider.head(key).size_bytes == 64 * MIB for key in keys)
     provider.delete(keys)
 

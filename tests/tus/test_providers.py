@@ -18,9 +18,9 @@ from tenants.models import Tenant
 from tests.acceptance.content import noise
 from tests.factories import Client, World, number, object_url, ok, problem
 from tests.services.gcs import GCSService
+from tests.services.shared import s3_server
 from tests.services.webdav import RcloneService
-from tests.storage.backends import read, s3_server
-from tests.storage.conftest import gcs_server, webdav_server  # noqa: F401 - fixtures
+from tests.storage.objects import read
 from tests.tus.talk import MIB, Talk, checksum
 
 PART = 2 * BLOCK_BYTES

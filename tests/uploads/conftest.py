@@ -12,7 +12,7 @@ from tenants import service as tenants
 from tenants.models import Tenant
 from tests.factories import Account, World, number
 from tests.services.parts_server import MultipartProvider, PresigningProvider, Store, parts_server
-from tests.storage.backends import s3_server
+from tests.services.shared import s3_server
 from tests.uploads.direct_client import Sender
 
 WAYS = ("regions", "presigned", "relayed", "s3-ceph", "s3-rclone")

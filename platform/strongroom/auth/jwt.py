@@ -17,7 +17,7 @@ from strongroom.auth.models import SessionGrant
 from strongroom.config import Settings
 from strongroom.errors import TokenExpired, TokenInvalid
 from strongroom.http.context import runtime
-from strongroom.security.tokens import ALGORITHM, unverified_claims
+from strongroom.security.tokens import ALGORITHM, CLOCKS_DIFFER_S, unverified_claims
 from tenants.models import Tenant
 
 
@@ -29,6 +29,7 @@ def install_jwt(app: Flask, settings: Settings) -> None:
         JWT_ACCESS_TOKEN_EXPIRES=timedelta(seconds=settings.access_token_lifetime_s),
         JWT_TOKEN_LOCATION=["headers"],
         JWT_ENCODE_NBF=False,
+        JWT_DECODE_LEEWAY=CLOCKS_DIFFER_S,  # else a token would be refused as one of the future on a machine whose clock is behind
     )
     manager = JWTManager(app)
     manager.encode_key_loader(lambda _identity: _key())

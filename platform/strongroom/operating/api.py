@@ -195,8 +195,8 @@ def add_provider(body: dict[str, Any]) -> Any:
 @blueprint.response(200, ProviderSchema)
 def update_provider(body: dict[str, Any], name: str) -> Any:
     """Replace a provider's configuration or secrets, after having seen that everything works with them."""
-    change = {"config": body.get("config"), "secrets": body.get("secrets")}
-    return providers.shown(runtime(), providers.update_provider(runtime(), current_operator().email, name, **change))
+    changed = providers.update_provider(runtime(), current_operator().email, name, config=body.get("config"), secrets=body.get("secrets"))
+    return providers.shown(runtime(), changed)
 
 
 @blueprint.delete("/providers/<name>")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -108,45 +108,77 @@ def try_provider(runtime: Runtime, name: str) -> list[Step]:
 
 def try_info(runtime: Runtime, info: ProviderInfo) -> list[Step]:
     """The same for any provider, a tenant's too, which is reached through the guard."""
-    options: dict[str, Any] = {} if info.tenant_id is None else {"pools": runtime.outbound.pools}
+    return try_change(runtime, info, None, None)
+
+
+def try_new(kind: str, config: Mapping[str, Any], secrets: Mapping[str, Any]) -> list[Step]:
+    """The same for a provider of the operator's before it is added; nothing is kept."""
+    return _tried(lambda: make_provider(kind, config, secrets), {})
+
+
+def try_change(
+    runtime: Runtime, info: ProviderInfo, config: Mapping[str, Any] | None, secrets: Mapping[str, Any] | None, keep: Collection[str] = (),
+) -> list[Step]:  # fmt: skip
+    """The same for any provider as it would be after `change_info`; nothing is changed."""
+    return _tried(lambda: runtime.make_provider(info, *_changed(runtime, info, config, secrets, keep)), probe_options(runtime, info))
+
+
+def probe_options(runtime: Runtime, info: ProviderInfo) -> dict[str, Any]:
+    """Return with what a provider is tried: a tenant's through the guard."""
+    return {} if info.tenant_id is None else {"pools": runtime.outbound.pools}
+
+
+def _tried(make: Callable[[], Provider], options: Mapping[str, Any]) -> list[Step]:
     try:
-        provider = runtime.make_provider(info)
+        provider = make()
     except DomainError as error:
         return [Step("open", ok=False, detail=error.detail, advice="Set configuration and secrets anew.")]
     return steps_of(list(probe(provider, **options)))
 
 
 def update_provider(
-    runtime: Runtime, operator: str, name: str, *, config: Mapping[str, Any] | None = None, secrets: Mapping[str, Any] | None = None
-) -> ProviderInfo:
+    runtime: Runtime, operator: str, name: str, *, config: Mapping[str, Any] | None = None, secrets: Mapping[str, Any] | None = None,
+    keep: Collection[str] = (),
+) -> ProviderInfo:  # fmt: skip
     """Replace a provider's configuration, its secrets, or both, after having seen that everything works with them.
 
-    Other processes go over to it within half a minute.
+    `keep`: names of present secrets that stay beside the new ones. Other processes go over to it within half a minute.
 
     Raises:
         NotFound, ValidationFailed, StorageUnavailable
         ProviderInUse: tenants have bytes there, and the new configuration leads to another place.
     """
     info = get_provider(runtime, name)
-    changed = change_info(runtime, info, config, secrets)
+    changed = change_info(runtime, info, config, secrets, keep)
     data = {"config": config is not None, "secrets": sorted(secrets) if secrets is not None else []}
     operators.record(runtime.databases, operator, "provider.update", name, data)
     return changed
 
 
-def change_info(runtime: Runtime, info: ProviderInfo, config: Mapping[str, Any] | None, secrets: Mapping[str, Any] | None) -> ProviderInfo:
+def change_info(
+    runtime: Runtime, info: ProviderInfo, config: Mapping[str, Any] | None, secrets: Mapping[str, Any] | None, keep: Collection[str] = ()
+) -> ProviderInfo:
     """Do what `update_provider` says, for any provider."""
-    options: dict[str, Any] = {} if info.tenant_id is None else {"pools": runtime.outbound.pools}
-    new_config = info.config if config is None else dict(config)
-    new_secrets = open_secrets(runtime.keys, info) if secrets is None else dict(secrets)
+    new_config, new_secrets = _changed(runtime, info, config, secrets, keep)
     provider = runtime.make_provider(info, new_config, new_secrets)
-    must_work(provider, **options)
+    must_work(provider, **probe_options(runtime, info))
     moved = any(info.config.get(name) != new_config.get(name) for name in PLACE)
     if moved and registered.users_of(runtime.databases, info.id):
         _must_be_same_place(runtime.make_provider(info), provider)
     changed = registered.change(runtime.databases, runtime.keys, info.id, config=new_config, secrets=new_secrets)
     runtime.forget_provider(info.id)
     return changed
+
+
+def _changed(
+    runtime: Runtime, info: ProviderInfo, config: Mapping[str, Any] | None, secrets: Mapping[str, Any] | None, keep: Collection[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return configuration and secrets as they would be. What is replaced whole need not open with the present master keys."""
+    new_config = dict(info.config if config is None else config)
+    if secrets is not None and not keep:
+        return new_config, dict(secrets)
+    present = open_secrets(runtime.keys, info)
+    return new_config, present if secrets is None else {**{name: present[name] for name in keep if name in present}, **secrets}
 
 
 def _must_be_same_place(present: Provider, wanted: Provider) -> None:

@@ -41,8 +41,9 @@ def add_own_provider(body: dict[str, Any]) -> Any:
 @blueprint.response(200, OwnProviderSchema)
 def update_own_provider(body: dict[str, Any], provider_id: str) -> Any:
     """Replace a provider's configuration or secrets, after having seen that everything works with them."""
-    change = {"config": body.get("config"), "secrets": body.get("secrets")}
-    return service.update_provider(runtime(), current_tenant(), current_principal(), parse_id(provider_id), **change)
+    return service.update_provider(
+        runtime(), current_tenant(), current_principal(), parse_id(provider_id), config=body.get("config"), secrets=body.get("secrets")
+    )
 
 
 @blueprint.delete("/<provider_id>")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -60,16 +60,18 @@ def add_provider(
 
 def update_provider(
     runtime: Runtime, tenant: Tenant, principal: Principal, provider_id: UUID, *, config: Mapping[str, Any] | None,
-    secrets: Mapping[str, Any] | None,
+    secrets: Mapping[str, Any] | None, keep: Collection[str] = (),
 ) -> dict[str, Any]:  # fmt: skip
     """Replace configuration, secrets, or both, after having seen that everything works with them.
+
+    `keep`: names of present secrets that stay beside the new ones.
 
     Raises:
         NotFound, Forbidden, ValidationFailed, OutboundRefused, StorageUnavailable, ProviderInUse
     """
     info = registered.get_owned(runtime.databases, tenant.id, provider_id)
     _must_be_allowed(tenant)
-    changed = providers.change_info(runtime, info, config, secrets)
+    changed = providers.change_info(runtime, info, config, secrets, keep)
     _note(runtime, tenant, principal, "provider.updated", changed)
     return _shown(runtime, changed, _present(runtime, tenant))
 
@@ -93,6 +95,39 @@ def try_provider(runtime: Runtime, tenant: Tenant, provider_id: UUID) -> list[St
         NotFound
     """
     return providers.try_info(runtime, registered.get_owned(runtime.databases, tenant.id, provider_id))
+
+
+def get_provider(runtime: Runtime, tenant: Tenant, provider_id: UUID) -> dict[str, Any]:
+    """Return one of the tenant's own providers as it may be shown.
+
+    Raises:
+        NotFound
+    """
+    return _shown(runtime, registered.get_owned(runtime.databases, tenant.id, provider_id), _present(runtime, tenant))
+
+
+def try_new(runtime: Runtime, tenant: Tenant, *, kind: str, config: Mapping[str, Any], secrets: Mapping[str, Any]) -> list[Step]:
+    """Do the same at a provider before it is added; nothing is kept.
+
+    Raises:
+        Forbidden: the plan has none.
+    """
+    _must_be_allowed(tenant)
+    info = registered.new_owned(tenant.id, name="new", kind=kind, config=config)
+    return providers.try_change(runtime, info, config, secrets)
+
+
+def try_change(
+    runtime: Runtime, tenant: Tenant, provider_id: UUID, *, config: Mapping[str, Any], secrets: Mapping[str, Any], keep: Collection[str]
+) -> list[Step]:
+    """Do the same at a provider as it would be after `update_provider`; nothing is changed.
+
+    Raises:
+        NotFound, Forbidden
+    """
+    info = registered.get_owned(runtime.databases, tenant.id, provider_id)
+    _must_be_allowed(tenant)
+    return providers.try_change(runtime, info, config, secrets, keep)
 
 
 def use_provider(runtime: Runtime, tenant: Tenant, principal: Principal, provider_id: UUID | None) -> None:

@@ -21,6 +21,8 @@ from strongroom.errors import InvalidCursor, TokenExpired, TokenInvalid
 
 ALGORITHM = "HS256"
 CURSOR_MAC_BYTES = 16
+CLOCKS_DIFFER_S = 30
+"""By so much the clocks of two machines of one deployment may differ without anybody noticing."""
 
 
 def sign(key: bytes, purpose: str, subject: str, lifetime_s: int, **claims: Any) -> str:
@@ -38,7 +40,10 @@ def verify(key: bytes, purpose: str, token: str) -> dict[str, Any]:
         TokenInvalid: it is not signed with this key, or is for another purpose, or is no token.
     """
     try:
-        claims: dict[str, Any] = jwt.decode(token, key, algorithms=[ALGORITHM], options={"require": ["exp", "sub", "purpose"]})
+        # Not by `iat`: the clock of the machine that signed it may be ahead of ours
+        claims: dict[str, Any] = jwt.decode(
+            token, key, algorithms=[ALGORITHM], options={"require": ["exp", "sub", "purpose"], "verify_iat": False}
+        )
     except jwt.ExpiredSignatureError:
         raise TokenExpired from None
     except jwt.InvalidTokenError:

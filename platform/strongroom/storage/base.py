@@ -241,6 +241,14 @@ class Presigning(Multipart, Protocol):
         """
 
 
+@runtime_checkable
+class OwnAuthority(Protocol):
+    """Its server's certificate may come from an authority that is not among those that everybody trusts."""
+
+    ca_file: str | None
+    """The authority's certificates (PEM); None: a well-known one. Clients that follow signed requests must trust it too."""
+
+
 @dataclass(frozen=True)
 class Slice:
     """A part of an object: where it starts and how long it is, in bytes."""

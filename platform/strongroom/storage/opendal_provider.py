@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any, cast
@@ -233,9 +234,14 @@ class OpenDALProvider(PieceMultipart):
         return (name for name, _ in self._entries(f"{checked(key)}."))
 
     def _entries(self, path: str) -> Iterator[tuple[str, Any]]:
-        """Walk a folder. The library's blocking lister waits with Python's lock held, which stops every thread: so not that one."""
+        """Walk a folder. The library's blocking lister waits with Python's lock held, which stops every thread: so not that one.
+
+        A thread of its own, since the caller's may run an event loop already, and one thread cannot run two.
+        """
         with self._translated(), suppress(exceptions.NotFound):
-            yield from asyncio.run(self._listed(path))
+            with ThreadPoolExecutor(1, "opendal-list") as thread:
+                found = thread.submit(lambda: asyncio.run(self._listed(path))).result()
+            yield from found
 
     async def _listed(self, path: str) -> Sequence[tuple[str, Any]]:
         return [(entry.path, entry.metadata) async for entry in await self._operator.to_async_operator().list(path)]

@@ -87,7 +87,7 @@ def parse(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> OpenDALConfi
     options = config.get("options", {})
     if not isinstance(options, Mapping):
         raise ValidationFailed("'options' must be a mapping of names to values.")
-    if misplaced := {name for name in options if SECRET_NAME.search(str(name)) and not str(name).endswith("_id")}:
+    if misplaced := {name for name in options if is_secret_name(str(name))}:
         raise ValidationFailed(f"{_names(misplaced)} must be among the secrets, not among the options: options are shown.")
     if twice := set(options) & set(secrets):
         raise ValidationFailed(f"{_names(twice)} must be either an option or a secret, not both.")
@@ -98,6 +98,11 @@ def parse(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> OpenDALConfi
     if "disable_config_load" in known:
         texts["disable_config_load"] = "true"  # else credentials that lie about in the environment would be used
     return OpenDALConfig(scheme, texts, _timeout(config.get("timeout_s", 60)))
+
+
+def is_secret_name(option: str) -> bool:
+    """Tell whether an option of that name must be among the secrets."""
+    return bool(SECRET_NAME.search(option)) and not option.endswith("_id")
 
 
 def available() -> list[str]:

@@ -10,7 +10,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from strongroom.errors import DomainError, NotFound, StorageUnavailable
-from strongroom.storage.base import Multipart, Narrowing, Presigning, Provider, Regions
+from strongroom.storage.base import Multipart, Narrowing, OwnAuthority, Presigning, Provider, Regions
 from strongroom.storage.keys import object_key, tenant_prefix
 
 CONTENT = b"Strongroom was here.\n"
@@ -28,7 +28,7 @@ ADVICE = {
     "write on": "The folder's file system must allow writing at any place of a file, and locks.",
     "delete": "Let the credentials delete objects: s3:DeleteObject, storage.objects.delete.",
 }
-Pools = Callable[[], urllib3.PoolManager]
+Pools = Callable[..., urllib3.PoolManager]
 Step = Callable[[], None]
 
 
@@ -126,7 +126,8 @@ def _read(provider: Provider, key: str, start: int) -> None:
 
 def _fetch(provider: Presigning, key: str, pools: Pools) -> None:
     signed = provider.presign_get(key, LIFETIME_S, content_type="text/plain", disposition="attachment")
-    with pools() as pool:
+    authority = {"ca_certs": provider.ca_file} if isinstance(provider, OwnAuthority) and provider.ca_file else {}
+    with pools(**authority) as pool:
         try:
             answer = pool.request(signed.method, signed.url, headers=dict(signed.headers), redirect=False, retries=False, timeout=10)
         except (HTTPError, OSError) as error:  # its text holds the signature: it is not passed on

@@ -63,7 +63,7 @@ def _made(config: S3Config, pools: Pools | None) -> S3Provider:
 
 
 class S3Provider:
-    """Objects in a bucket; see `Provider`, `Presigning`, `PartCopy`, `ServerSideCopy`.
+    """Objects in a bucket; see `Provider`, `Presigning`, `PartCopy`, `ServerSideCopy`, `OwnAuthority`.
 
     `prefix`: nothing else can be named. `uploads`: the connection that lists unfinished uploads, where `wire` may not.
     `credentials`: those of `wire`, where they expire: no signed request outlives them.
@@ -75,6 +75,7 @@ class S3Provider:
         self, wire: S3Wire, *, uploads: S3Wire | None = None, credentials: NarrowedCredentials | None = None, prefix: str = ""
     ) -> None:
         self._wire, self._uploads, self._credentials, self._prefix = wire, uploads or wire, credentials, prefix
+        self.ca_file = wire.config.ca_file
 
     def writer(self, key: str, size_bytes: int | None) -> Writer:
         """Begin an object; nothing is sent before a part is full."""

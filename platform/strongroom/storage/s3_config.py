@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -134,8 +134,14 @@ def _endpoint(value: Any, name: str) -> str | None:
 
 
 def _file(value: Any) -> str | None:
-    if value is not None and not (isinstance(value, str) and Path(value).is_file()):
-        raise ValidationFailed("'ca_file' of an S3 provider is the path of a file of certificates (PEM).")
+    """Read the certificates once: what is none would otherwise fail at every connection, and be told as the server's fault."""
+    if value is None:
+        return None
+    try:
+        if not isinstance(value, str) or not ssl.create_default_context(cafile=value).get_ca_certs():
+            raise ValueError
+    except (OSError, ValueError):
+        raise ValidationFailed("'ca_file' of an S3 provider is the path of a file of certificates (PEM).") from None
     return value
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from botocore import exceptions as boto
@@ -34,8 +36,26 @@ CLEAR = {
     "InvalidToken": "The session token is not valid here. Give the provider new secrets.",
     "MethodNotAllowed": "The server does not allow this; is 'endpoint_url' that of an S3 server?",
 }
+NETWORK = (
+    (("NameResolution", "gaierror"), "The S3 server's name cannot be resolved (DNS). Correct 'endpoint_url' or 'region'."),
+    (
+        ("Connection refused", "ConnectionRefused"),
+        "The S3 server refuses connections. Is it running, and is the port of 'endpoint_url' right?",
+    ),
+    (("doesn't match",), "The S3 server's certificate is for another name, so it is not trusted. Correct 'endpoint_url'."),
+    (
+        ("CERTIFICATE_VERIFY_FAILED",),
+        "The S3 server's certificate is not trusted. Name its authority's certificates in 'ca_file', or correct 'endpoint_url'.",
+    ),
+    (("SSLError",), "No TLS connection to the S3 server comes about: does it speak TLS? Correct 'endpoint_url' or 'ca_file'."),
+    (("Timeout", "timed out"), "The S3 server does not answer in time."),
+)
+"""What errors and their causes say of themselves, and what is told then; the first that fits."""
 CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
 RETRY_AFTER_S = 5
+DENIED = frozenset({"AccessDenied", "403", "400"})
+SKEWED_S = 900
+"""From so much on S3 refuses what was signed by another clock: docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html."""
 
 
 def code_of(status: int, body: bytes) -> str:
@@ -44,8 +64,10 @@ def code_of(status: int, body: bytes) -> str:
     return found.group(1).decode() if found else str(status)
 
 
-def from_code(code: str, status: int = 0) -> DomainError:
-    """Return our error for an error code of S3."""
+def from_code(code: str, status: int = 0, date: str | None = None) -> DomainError:
+    """Return our error for an error code of S3. `date`: of the answer; a signed address is denied where the clocks differ too much."""
+    if code in DENIED and _is_skewed(date):
+        code = "RequestTimeTooSkewed"
     if code in MISSING:
         return NotFound()
     if code in FULL or status == HTTPStatus.INSUFFICIENT_STORAGE:
@@ -59,11 +81,20 @@ def from_code(code: str, status: int = 0) -> DomainError:
     return StorageUnavailable(f"The S3 server answers with {code}{f' ({status})' if status else ''}.", retry_after_s=RETRY_AFTER_S)
 
 
+def _is_skewed(date: str | None) -> bool:
+    try:
+        return abs((datetime.now(UTC) - parsedate_to_datetime(date or "")).total_seconds()) > SKEWED_S
+    except (TypeError, ValueError):
+        return False
+
+
 def from_exception(error: Exception) -> DomainError:
     """Return our error for one of botocore's or urllib3's; their texts hold signed URLs and stay behind."""
     if isinstance(error, boto.ClientError):
         answer = error.response
-        return from_code(str(answer.get("Error", {}).get("Code", "")), answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        metadata = answer.get("ResponseMetadata", {})
+        date = metadata.get("HTTPHeaders", {}).get("date")
+        return from_code(str(answer.get("Error", {}).get("Code", "")), metadata.get("HTTPStatusCode", 0), date)
     if isinstance(error, boto.NoCredentialsError | boto.PartialCredentialsError | boto.CredentialRetrievalError):
         return StorageUnavailable("This machine's environment has no credentials for S3. Set them, or store secrets for this provider.")
     return StorageUnavailable(_network_problem(error), retry_after_s=RETRY_AFTER_S)
@@ -71,15 +102,8 @@ def from_exception(error: Exception) -> DomainError:
 
 def _network_problem(error: BaseException) -> str:
     causes = " ".join(_causes(error))
-    if "NameResolution" in causes or "gaierror" in causes:
-        return "The S3 server's name cannot be resolved (DNS). Correct 'endpoint_url' or 'region'."
-    if "Connection refused" in causes or "ConnectionRefused" in causes:
-        return "The S3 server refuses connections. Is it running, and is the port of 'endpoint_url' right?"
-    if "CERTIFICATE" in causes or "SSLError" in causes:
-        return "The S3 server's certificate cannot be trusted, or it does not speak TLS. Correct 'endpoint_url'."
-    if "Timeout" in causes or "timed out" in causes:
-        return "The S3 server does not answer in time."
-    return f"The connection to the S3 server broke ({type(error).__name__})."
+    told = (text for marks, text in NETWORK if any(mark in causes for mark in marks))
+    return next(told, f"The connection to the S3 server broke ({type(error).__name__}).")
 
 
 def _causes(error: BaseException) -> Iterator[str]:

@@ -8,13 +8,13 @@ Listing unfinished uploads is left out: neither S3 nor Ceph can restrict it to a
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from botocore.credentials import RefreshableCredentials
 
 from strongroom.storage.s3_config import S3Config, StsConfig
 from strongroom.storage.s3_errors import translated
-from strongroom.storage.s3_wire import sts_client
+from strongroom.storage.s3_wire import moment, sts_client
 
 OBJECT_RIGHTS = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
 RENEWED_S, REQUIRED_S = 300, 120
@@ -32,7 +32,11 @@ def session_policy(bucket: str, prefix: str) -> str:
 
 
 class NarrowedCredentials:
-    """Where botocore gets credentials for one prefix: it asks again before they expire. Safe to share between threads."""
+    """Where botocore gets credentials for one prefix: it asks again before they expire. Safe to share between threads.
+
+    `expires_at`: by this machine's clock, by which botocore goes too. Not what the server says: were our clock behind its own,
+    we would go on with credentials that it no longer takes.
+    """
 
     METHOD = "strongroom-narrowed"
 
@@ -51,17 +55,20 @@ class NarrowedCredentials:
         )
 
     def _assume(self) -> dict[str, str]:
+        asked_at = datetime.now(UTC)
         with translated():
             answer = sts_client(self._config, self._sts).assume_role(
                 RoleArn=self._sts.role_arn,
                 RoleSessionName=self._prefix.rstrip("/")[:64],
                 Policy=session_policy(self._config.bucket, self._prefix),
                 DurationSeconds=self._sts.duration_s,
-            )["Credentials"]
-        self.expires_at = answer["Expiration"].astimezone(UTC)
+            )
+        credentials, metadata = answer["Credentials"], answer["ResponseMetadata"]
+        answered_at = moment(metadata["HTTPHeaders"].get("date"))
+        self.expires_at = asked_at + min(credentials["Expiration"] - answered_at, timedelta(seconds=self._sts.duration_s))
         return {
-            "access_key": answer["AccessKeyId"],
-            "secret_key": answer["SecretAccessKey"],
-            "token": answer["SessionToken"],
+            "access_key": credentials["AccessKeyId"],
+            "secret_key": credentials["SecretAccessKey"],
+            "token": credentials["SessionToken"],
             "expiry_time": self.expires_at.isoformat(),
         }

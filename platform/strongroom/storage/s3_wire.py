@@ -118,7 +118,7 @@ class S3Wire:
         except (HTTPError, OSError) as error:
             raise _Again(from_exception(error)) from None
         if answer.status != 200:  # noqa: PLR2004  the only good answer to a PUT of S3
-            raise failure(answer.status, answer.data)
+            raise failure(answer.status, answer.data, answer.headers.get("Date"))
         etag = answer.headers.get("ETag", "").strip('"')
         if md5 and etag != md5:
             raise _Again(StorageUnavailable("The bytes of a part arrived changed at the S3 server."))
@@ -143,7 +143,7 @@ class S3Wire:
         except (HTTPError, OSError) as error:
             raise _Again(from_exception(error)) from None
         answer.close()
-        raise failure(answer.status, body)
+        raise failure(answer.status, body, answer.headers.get("Date"))
 
 
 def _checked(answer: urllib3.BaseHTTPResponse, start: int, etag: str) -> urllib3.BaseHTTPResponse:
@@ -173,10 +173,10 @@ def retried(act: Callable[[], T], cancelled: threading.Event | None = None) -> T
     raise last
 
 
-def failure(status: int, body: bytes) -> Exception:
-    """Return what to raise for an answer that is no success."""
+def failure(status: int, body: bytes, date: str | None = None) -> Exception:
+    """Return what to raise for an answer that is no success. `date`: its Date header."""
     code = code_of(status, body)
-    error = from_code(code, status)
+    error = from_code(code, status, date)
     return _Again(error) if code in RETRYABLE or str(status) in RETRYABLE else error
 
 

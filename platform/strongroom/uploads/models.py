@@ -77,6 +77,7 @@ class Upload:
 
     `session` is the provider's own name for it; `offset_bytes` what is kept for good of one that comes in order, of which
     the last `tail_bytes` are too few for a part of their own. `declared_type`: as the client says, or by the name.
+    `left_s`: until it expires, by the database's clock at the moment when it was read; whoever decides goes by this alone.
     `is_recorded`: it has a row; one whose bytes are all here when it begins has none.
     """
 
@@ -102,6 +103,7 @@ class Upload:
     reason: str | None = None
     created_at: datetime | None = None
     expires_at: datetime | None = None
+    left_s: float = 0.0
     is_recorded: bool = True
 
 

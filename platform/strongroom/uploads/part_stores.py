@@ -81,9 +81,7 @@ class _Store:
         self._layout = layout_of(upload)
 
     def _lifetime_s(self) -> int:
-        expires_at = self._upload.expires_at or datetime.now(UTC)
-        left_s = (expires_at - datetime.now(UTC)).total_seconds()
-        return max(1, min(PART_LIFETIME_S, int(left_s)))
+        return max(1, min(PART_LIFETIME_S, int(self._upload.left_s)))
 
 
 class PresignedParts(_Store):

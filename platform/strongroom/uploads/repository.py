@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Float, Row, cast, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from strongroom.buckets.models import Bucket
@@ -15,6 +15,9 @@ from strongroom.buckets.repository import get_bucket_by_id
 from strongroom.errors import NotFound
 from strongroom.uploads.models import Abandoned, Kind, Reservation, State, Upload, UploadPart, UploadRequest
 from strongroom.uploads.tables import parts, uploads
+
+_LEFT_S = cast(func.coalesce(func.extract("epoch", uploads.c.expires_at - func.now()), 0), Float).label("left_s")
+"""What the database's clock says: no machine's own decides what has expired."""
 
 
 def insert_upload(connection: Connection, *, lifetime_s: int, **values: Any) -> datetime:
@@ -30,7 +33,7 @@ def get_upload(connection: Connection, upload_id: UUID, *, lock: bool = False) -
     Raises:
         NotFound
     """
-    query = select(uploads).where(uploads.c.id == upload_id)
+    query = select(uploads, _LEFT_S).where(uploads.c.id == upload_id)
     row = connection.execute(query.with_for_update() if lock else query).first()
     if row is None:
         raise NotFound("There is no such upload.")
@@ -39,7 +42,7 @@ def get_upload(connection: Connection, upload_id: UUID, *, lock: bool = False) -
 
 def list_uploads(connection: Connection, *, created_by: UUID | None, after: UUID | None, limit: int) -> list[Upload]:
     """Return the uploads of several requests, newest first: of one user, or of all."""
-    query = select(uploads).where(uploads.c.kind != Kind.STREAM)
+    query = select(uploads, _LEFT_S).where(uploads.c.kind != Kind.STREAM)
     if created_by is not None:
         query = query.where(uploads.c.created_by == created_by)
     if after is not None:
@@ -56,7 +59,7 @@ def _to_upload(row: Row[Any], bucket: Bucket) -> Upload:
         request=request_from_json(row.request, bucket.name, row.path, row.size_bytes, row.content_type), created_by=row.created_by,
         session=row.session, part_size_bytes=row.part_size_bytes, offset_bytes=row.offset_bytes, tail_bytes=row.tail_bytes,
         detected_type=row.detected_type, concat=row.concat, api_key_id=row.api_key_id, file_id=row.file_id, reason=row.reason,
-        created_at=row.created_at, expires_at=row.expires_at,
+        created_at=row.created_at, expires_at=row.expires_at, left_s=row.left_s,
     )  # fmt: skip
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Protocol
 from uuid import UUID
 
@@ -119,7 +118,7 @@ def check_living(upload: Upload) -> None:
     """
     if upload.state == State.FAILED:
         raise UploadGone(f"This upload was ended: {upload.reason or 'it was given up'}. Begin a new one.")
-    if upload.state == State.OPEN and upload.expires_at is not None and upload.expires_at <= datetime.now(UTC):
+    if upload.state == State.OPEN and upload.expires_at is not None and upload.left_s <= 0:
         raise UploadGone("This upload has expired. Begin a new one.")
 
 

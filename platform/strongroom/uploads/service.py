@@ -137,7 +137,8 @@ def begin(
         check_parallel(connection, tenant, own=1)  # whoever holds the totals is alone, so this count is exact
     return Upload(
         **named, state=State.OPEN, bucket=bucket, size_bytes=request.size_bytes, declared_type=declared, request=request,
-        created_by=principal.user_id, api_key_id=principal.api_key_id, expires_at=expires_at, **values,
+        created_by=principal.user_id, api_key_id=principal.api_key_id, expires_at=expires_at, left_s=lifetime_s,
+        **values,
     )  # fmt: skip
 
 
