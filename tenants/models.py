@@ -71,6 +71,11 @@ class Tenant:
     schema_revision: str | None
     created_at: datetime
     overrides: dict[str, int] = field(default_factory=dict)
+    former_slugs: frozenset[str] = frozenset()
+
+    def is_named(self, slug: str) -> bool:
+        """Tell whether this is, or was, its slug."""
+        return slug == self.slug or slug in self.former_slugs
 
     @property
     def ref(self) -> TenantRef:

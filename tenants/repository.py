@@ -18,7 +18,7 @@ _TENANT_COLUMNS = [
     for name in (
         "id", "slug", "name", "status", "cell", "provider_id", "prefix", "plan", "limits", "brand", "schema_revision",
         "created_at", "logo_type",
-        "logo_digest",
+        "logo_digest", "former_slugs",
     )
 ]  # fmt: skip
 
@@ -43,16 +43,18 @@ def to_tenant(row: Row[Any]) -> Tenant:
         id=row.id, slug=row.slug, name=row.name, status=TenantStatus(row.status), cell=row.cell,
         provider_id=row.provider_id, prefix=row.prefix, plan=row.plan, limits=limits, brand=brand,
         schema_revision=row.schema_revision, created_at=row.created_at, overrides=overrides,
+        former_slugs=frozenset(row.former_slugs),
     )  # fmt: skip
 
 
-def get_tenant(connection: Connection, tenant_id: UUID) -> Tenant:
-    """Return a tenant by id, whatever its status.
+def get_tenant(connection: Connection, tenant_id: UUID, *, lock: bool = False) -> Tenant:
+    """Return a tenant by id, whatever its status; with `lock` its row is ours until the transaction ends.
 
     Raises:
         NotFound
     """
-    row = connection.execute(_tenant_query().where(tenants.c.id == tenant_id)).first()
+    query = _tenant_query().where(tenants.c.id == tenant_id)
+    row = connection.execute(query.with_for_update(of=tenants) if lock else query).first()
     if row is None:
         raise NotFound(f"There is no tenant {tenant_id}.")
     return to_tenant(row)

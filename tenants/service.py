@@ -1,4 +1,4 @@
-"""The life of a tenant: create, suspend, resume, delete; its limits and brand. And the operator's providers."""
+"""Tenants made and removed; their limits and brand. And the operator's providers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from strongroom.db.engines import Databases
 from strongroom.db.ids import new_id
-from strongroom.errors import AlreadyExists, Conflict, ValidationFailed
+from strongroom.errors import AlreadyExists, ValidationFailed
 from strongroom.security.keys import KeyRing
 from strongroom.storage.keys import tenant_prefix
 from strongroom.storage.providers import make_provider
@@ -101,22 +101,6 @@ def set_limits(databases: Databases, tenant_id: UUID, *, plan: str | None = None
         return repository.get_tenant(connection, tenant_id)
 
 
-def suspend_tenant(databases: Databases, tenant_id: UUID) -> Tenant:
-    """Close a tenant for its users; its data stays. Idempotent."""
-    return _change_status(databases, tenant_id, {TenantStatus.ACTIVE, TenantStatus.SUSPENDED}, TenantStatus.SUSPENDED)
-
-
-def resume_tenant(databases: Databases, tenant_id: UUID) -> Tenant:
-    """Open a suspended tenant again. Idempotent."""
-    return _change_status(databases, tenant_id, {TenantStatus.ACTIVE, TenantStatus.SUSPENDED}, TenantStatus.ACTIVE)
-
-
-def begin_deletion(databases: Databases, tenant_id: UUID) -> Tenant:
-    """Take a tenant out of service for good; what it owned is removed by a job. Idempotent."""
-    allowed = {TenantStatus.ACTIVE, TenantStatus.SUSPENDED, TenantStatus.PROVISIONING, TenantStatus.DELETING}
-    return _change_status(databases, tenant_id, allowed, TenantStatus.DELETING)
-
-
 def drop_schema(databases: Databases, tenant: Tenant) -> None:
     """Remove a tenant's role and schema from its cell. Idempotent."""
     with databases.cell(tenant.cell) as connection:
@@ -127,16 +111,8 @@ def finish_deletion(databases: Databases, tenant_id: UUID) -> None:
     """Mark a tenant as gone. Its row stays, so that id, schema and prefix are never given to another."""
     with databases.control() as connection:
         repository.delete_domains(connection, tenant_id)
-        repository.update_tenant(connection, tenant_id, status=TenantStatus.DELETED, logo=None, logo_type=None, logo_digest=None, brand={})
-
-
-def _change_status(databases: Databases, tenant_id: UUID, allowed: set[TenantStatus], status: TenantStatus) -> Tenant:
-    with databases.control() as connection:
-        tenant = repository.get_tenant(connection, tenant_id)
-        if tenant.status not in allowed:
-            raise Conflict(f"The tenant is {tenant.status}.")
-        repository.update_tenant(connection, tenant_id, status=status)
-        return repository.get_tenant(connection, tenant_id)
+        gone: dict[str, Any] = {"logo": None, "logo_type": None, "logo_digest": None, "brand": {}, "former_slugs": []}
+        repository.update_tenant(connection, tenant_id, status=TenantStatus.DELETED, **gone)
 
 
 def set_brand(databases: Databases, tenant_id: UUID, changes: Mapping[str, str]) -> Tenant:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, LargeBinary, MetaData, Table, Text, Uuid
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData(schema="strongroom")
 TIME = DateTime(timezone=True)
@@ -48,6 +48,7 @@ tenants = Table(
     Column("logo_type", Text),
     Column("logo_digest", Text),
     Column("schema_revision", Text),
+    Column("former_slugs", ARRAY(Text)),
     Column("created_at", TIME),
     Column("updated_at", TIME),
 )
@@ -57,6 +58,21 @@ tenant_providers = Table(
     Column("tenant_id", Uuid, primary_key=True),
     Column("provider_id", Uuid, primary_key=True),
     Column("created_at", TIME),
+)
+operations = Table(
+    "operations",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid),
+    Column("kind", Text),
+    Column("slug", Text),
+    Column("state", Text),
+    Column("steps", JSONB),
+    Column("data", JSONB),
+    Column("error", Text),
+    Column("due_at", TIME),
+    Column("began_at", TIME),
+    Column("ended_at", TIME),
 )
 domains = Table(
     "domains",

@@ -321,7 +321,11 @@ class World:
     # Jobs
 
     def run_jobs(self, world: World | None = None) -> int:
-        """Do everything that is queued, whatever its delay, and what follows from it at once. What fails is not tried again."""
+        """Do everything that is queued, whatever its delay, and what follows from it at once. What fails is not tried again.
+
+        What is being done to tenants goes on whatever it waits for: a grace time is over, too.
+        """
+        self.sql("UPDATE strongroom.operations SET due_at = now() WHERE state = 'open' AND due_at > now()")
         self.sql("UPDATE strongroom.jobs SET run_at = now() - interval '1 second' WHERE state = 'queued' AND run_at >= now()")
         return self.run_due_jobs(world)
 

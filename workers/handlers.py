@@ -15,8 +15,8 @@ from strongroom.http import idempotency
 from strongroom.imports import fetching
 from strongroom.imports import service as imports
 from strongroom.jobs.queue import Job, run_again
+from strongroom.life import service as life
 from strongroom.moving import service as moving
-from strongroom.operating import service as operating
 from strongroom.runtime import Runtime
 from strongroom.uploads import service as uploads
 from strongroom.usage import recorder
@@ -31,6 +31,10 @@ Ids = Mapping[str, Any]
 
 class UnknownJob(Exception):
     """A job of a kind that this worker does not know; it is left for a newer worker, or parked."""
+
+
+class TenantAway(Exception):
+    """The tenant was taken out of service after the job had been claimed."""
 
 
 def _check(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:
@@ -114,14 +118,14 @@ def _import(runtime: Runtime, tenant: Tenant, job: Job) -> None:
 
 WHOLE_JOBS: dict[str, Callable[[Runtime, Tenant, Job], None]] = {imports.IMPORT: _import}
 """Those whose handlers look at the job itself: how often it was tried, and which others run."""
-PLATFORM_JOBS: dict[str, Callable[[Runtime, UUID], None]] = {operating.DELETE_TENANT: operating.remove_tenant_data}
+PLATFORM_JOBS: dict[str, Callable[[Runtime, UUID], None]] = {life.ADVANCE: life.advance}
 
 
 def handle(runtime: Runtime, job: Job) -> None:
     """Do a job. A tenant's job runs in the tenant that the database stamped on it, never in one that its ids name.
 
     Raises:
-        UnknownJob
+        UnknownJob, TenantAway
         Exception: whatever goes wrong; the job is tried again.
     """
     if job.realm == "platform" and job.kind in PLATFORM_JOBS:
@@ -142,10 +146,16 @@ def _do(runtime: Runtime, tenant: Tenant, job: Job) -> None:
 
 
 def _living_tenant(runtime: Runtime, tenant_id: UUID) -> Tenant | None:
-    """Return the tenant unless it is being deleted: then its jobs have nothing left to do."""
+    """Return the tenant whose job it is; None when it is gone, or was never ready: then there is nothing to do.
+
+    Raises:
+        TenantAway: it is being deleted, and may be restored yet: the job waits.
+    """
     try:
         with runtime.databases.control() as connection:
             tenant = repository.get_tenant(connection, tenant_id)
     except NotFound:
         return None
+    if tenant.status == TenantStatus.DELETING:
+        raise TenantAway("The tenant is being deleted.")
     return tenant if tenant.status in {TenantStatus.ACTIVE, TenantStatus.SUSPENDED} else None

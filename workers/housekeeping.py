@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import text
 from strongroom.jobs import queue
-from strongroom.operating.service import DELETE_TENANT
+from strongroom.life import service as life
 from strongroom.runtime import Runtime
 
 from tenants import repository
@@ -22,21 +22,14 @@ WHERE NOT EXISTS (
 ON CONFLICT DO NOTHING
 """)
 
-_ENQUEUE_DELETION = text("""
-INSERT INTO strongroom.jobs (tenant_id, realm, kind)
-SELECT t.tenant, 'platform', :kind FROM unnest(CAST(:ids AS uuid[])) AS t(tenant)
-WHERE NOT EXISTS (SELECT FROM strongroom.jobs j WHERE j.tenant_id = t.tenant AND j.kind = :kind AND j.state <> 'done')
-""")
-
 
 def enqueue_due(runtime: Runtime) -> None:
-    """Queue the daily job of every tenant that had none for a day, and deletions that got lost; forget jobs done long ago."""
+    """Queue the daily job of every tenant that had none for a day, and operations whose job got lost; forget jobs done long ago."""
     with runtime.databases.control() as connection:
         tenants = repository.list_tenants(connection)
     for cell in runtime.databases.cell_names:
         ids = [tenant.id for tenant in tenants if tenant.cell == cell and tenant.status in {TenantStatus.ACTIVE, TenantStatus.SUSPENDED}]
-        leaving = [tenant.id for tenant in tenants if tenant.cell == cell and tenant.status == TenantStatus.DELETING]
         with runtime.databases.cell(cell) as connection:
             connection.execute(_ENQUEUE, {"kind": HOUSEKEEPING, "ids": ids})
-            connection.execute(_ENQUEUE_DELETION, {"kind": DELETE_TENANT, "ids": leaving})
             queue.delete_done(connection, DONE_KEPT_DAYS)
+    life.enqueue_lost(runtime)

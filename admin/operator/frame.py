@@ -33,6 +33,7 @@ class Item(NamedTuple):
 NAVIGATION = (
     Item("Dashboard", "layout-dashboard", "/"),
     Item("Tenants", "building-community", "/tenants/"),
+    Item("Operations", "activity", "/operations/"),
     Item("Jobs", "list-check", "/jobs/"),
     Item("Providers", "database", "/providers/", "Platform"),
     Item("Operators", "user-shield", "/operators/", "Platform"),

@@ -1,16 +1,20 @@
-"""/operator/tenants/: the tenants with their figures; make, suspend, resume, delete."""
+"""/operator/tenants/: the tenants with their figures; make, rename, suspend, resume, delete, restore."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from flask import Response, request
-from strongroom.errors import AlreadyExists, DomainError
+from strongroom.db.ids import parse_id
+from strongroom.errors import AlreadyExists, Conflict, DomainError, NotFound
 from strongroom.files import service as files
 from strongroom.http.context import current_operator, runtime
+from strongroom.life.models import OperationState
 from strongroom.moving.models import Report
-from strongroom.operating import moves, overview, service
+from strongroom.operating import life, moves, overview, service
 from strongroom.operating.schemas import NewTenantSchema
 from strongroom.operating.service import TenantFigures
 from strongroom.users import service as users
@@ -19,6 +23,7 @@ from admin.figures import daily_transfer, day_range
 from admin.forms import checked, errors_of, field
 from admin.notices import say
 from admin.operator.frame import ADMIN, OperatorView, acts, shows
+from admin.operator.operations import shown
 from admin.pages import OPERATOR, go
 from admin.query import address
 from admin.theme import format_bytes
@@ -28,6 +33,7 @@ HERE = f"{OPERATOR}/tenants/"
 PAGE = 50
 STATES = {"active": "Active", "suspended": "Suspended", "deleting": "Deleting"}
 OF_PASSWORD = {"password": "owner_password", "email": "owner_email"}
+Act = Callable[..., Tenant]
 TYPED = ("name", "slug", "owner_email", "plan", "provider")
 
 
@@ -75,27 +81,44 @@ class Tenants(OperatorView):
         """Show a tenant with its figures."""
         return self._tenant(service.find_tenant(runtime(), slug), {})
 
+    @acts("/<slug>/rename")
+    def rename(self, slug: str) -> Response:
+        """Give a tenant another slug."""
+        try:
+            tenant = life.rename_tenant(runtime(), current_operator().email, slug, field("new_slug"))
+        except NotFound:
+            raise
+        except DomainError as error:
+            return self._tenant(service.find_tenant(runtime(), slug), errors_of(error, "new_slug", {"slug": "new_slug"}), error.status)
+        return say(go(HERE + tenant.slug), "good", f"{tenant.name} lives at its new address now.")
+
     @acts("/<slug>/suspend")
     def suspend(self, slug: str) -> Response:
         """Close a tenant for its users."""
-        if field("confirm") != slug:
-            return say(go(HERE + slug), "bad", "Nothing was changed: the slug was not typed.")
-        tenant = service.suspend_tenant(runtime(), current_operator().email, slug)
-        return say(go(HERE + slug), "good", f"{tenant.name} is suspended.")
+        return self._confirmed(slug, life.suspend_tenant, "{} is suspended.")
 
     @acts("/<slug>/resume")
     def resume(self, slug: str) -> Response:
         """Open a suspended tenant again."""
-        tenant = service.resume_tenant(runtime(), current_operator().email, slug)
-        return say(go(HERE + slug), "good", f"{tenant.name} is open again.")
+        return self._done(slug, life.resume_tenant, "{} is open again.")
 
     @acts("/<slug>/delete")
     def delete(self, slug: str) -> Response:
-        """Remove a tenant with all that it owns."""
-        if field("confirm") != slug:
-            return say(go(HERE + slug), "bad", "Nothing was changed: the slug was not typed.")
-        tenant = service.delete_tenant(runtime(), current_operator().email, slug)
-        return say(go(HERE), "good", f"{tenant.name} is being deleted.")
+        """Take a tenant out of service; with `now`, without a grace time."""
+        if field("now"):
+            return self._confirmed(slug, partial(life.delete_tenant, now=True, confirm=slug), "All that {} owned is being removed.")
+        return self._confirmed(slug, life.delete_tenant, "{} is being deleted.")
+
+    @acts("/<slug>/restore")
+    def restore(self, slug: str) -> Response:
+        """Bring back a deleted tenant."""
+        return self._done(slug, life.restore_tenant, "{} is back.")
+
+    @acts("/<slug>/operations/<operation_id>/retry")
+    def retry(self, slug: str, operation_id: str) -> Response:
+        """Have what is being done to a tenant go on."""
+        life.retry_operation(runtime(), current_operator().email, parse_id(operation_id))
+        return say(go(HERE + slug), "good", "It goes on.")
 
     @acts("/<slug>/plan")
     def plan(self, slug: str) -> Response:
@@ -116,12 +139,25 @@ class Tenants(OperatorView):
             return say(go(HERE + slug), "bad", error.detail)
         return say(go(HERE + slug), "good", "New files go there from now on; the others follow. This page tells how far it is.")
 
+    def _confirmed(self, slug: str, act: Act, text: str) -> Response:
+        if field("confirm") != slug:
+            return say(go(HERE + slug), "bad", "Nothing was changed: the slug was not typed.")
+        return self._done(slug, act, text)
+
+    def _done(self, slug: str, act: Act, text: str) -> Response:
+        try:
+            tenant = act(runtime(), current_operator().email, slug)
+        except Conflict as error:
+            return say(go(HERE + slug), "bad", error.detail)
+        return say(go(HERE + slug), "good", text.format(tenant.name))
+
     def _tenant(self, tenant: Tenant, errors: dict[str, str], status: int = 200) -> Response:
         name, start, end = day_range(request.args.get("range"))
         days = service.daily(runtime(), start=start, end=end, tenant_id=tenant.id)
         return self.show(
             "tenant.html", status, tenant=_details(tenant), usage=daily_transfer(name, days), errors=errors,
-            domains=_addresses(tenant), plans=_plans(), values={"plan": tenant.plan}, move=_move(tenant),
+            domains=_addresses(tenant), plans=_plans(), values={"plan": tenant.plan, "new_slug": field("new_slug")},
+            move=_move(tenant), operation=shown_operation(tenant), grace_days=runtime().settings.deletion_grace_days,
             providers=[{"value": each.name, "label": f"{each.name} ({each.kind})"} for each in service.list_providers(runtime())],
         )  # fmt: skip
 
@@ -129,6 +165,12 @@ class Tenants(OperatorView):
         providers = [{"value": each.name, "label": f"{each.name} ({each.kind})"} for each in service.list_providers(runtime())]
         base = runtime().settings.public_url(runtime().settings.base_domain).partition("://")[2]
         return self.show("tenant_form.html", status, values=values, errors=errors, plans=_plans(), providers=providers, base_domain=base)
+
+
+def shown_operation(tenant: Tenant) -> dict[str, Any] | None:
+    """Return what is being done to a tenant; None when nothing is."""
+    operation = life.last_operation(runtime(), tenant)
+    return shown(operation) if operation is not None and operation.state == OperationState.OPEN else None
 
 
 def _move(tenant: Tenant) -> Report | None:

@@ -6,13 +6,14 @@ from admin.operator.audit import Audit
 from admin.operator.dashboard import Dashboard
 from admin.operator.frame import OperatorView
 from admin.operator.jobs import Jobs
+from admin.operator.operations import Operations
 from admin.operator.operators import Operators
 from admin.operator.providers import Providers
 from admin.operator.tenants import Tenants
 from admin.pages import OPERATOR
 
 PAGES: dict[str, type[OperatorView]] = {
-    "tenants": Tenants, "jobs": Jobs, "providers": Providers, "operators": Operators, "audit": Audit,
+    "tenants": Tenants, "operations": Operations, "jobs": Jobs, "providers": Providers, "operators": Operators, "audit": Audit,
 }  # fmt: skip
 
 

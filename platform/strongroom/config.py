@@ -135,6 +135,9 @@ class Settings(BaseSettings):
     moved_bytes_kept_s: int = Field(
         default=6 * 3600, ge=0, description="Bytes that were moved to another provider stay at the old one for so long: downloads go on."
     )
+    deletion_grace_days: int = Field(
+        default=7, ge=0, le=3650, description="Days for which a deleted tenant can be restored before its data is removed. 0: at once."
+    )
     access_log_retention_days: int = Field(default=90, gt=0, description="Days for which single accesses are kept; rolled-up usage stays.")
     metrics_token: SecretStr | None = Field(
         default=None, description="Bearer token for `/metrics`; without one it answers to this machine only."

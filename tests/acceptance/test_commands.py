@@ -14,6 +14,7 @@ from tests.acceptance.waiting import wait_until
 
 NAMES = """
 up | migrate | doctor | tenant | tenant create | tenant list | tenant show | tenant suspend | tenant resume | tenant delete | tenant limits
+| tenant rename | tenant restore | tenant operations | tenant retry
 | operator | operator create | operator list | provider | provider add | provider list | provider test | provider update
 | provider delete | provider rotate-secrets | tenant set-provider | tenant move-bytes | stats | stats verify
 | serve | worker | beat | bootstrap-sql
@@ -72,10 +73,25 @@ def test_tenant_from_creation_to_deletion(deployment: Deployment) -> None:
     assert limited["limits"]["quota_files"] == 3
     wait_until(lambda: client.quota()["quota_files"] == 3, 5, "the limit to be seen")
 
-    assert deployment.command("tenant", "delete", slug, "--yes")["status"] == "deleting"
+    other = f"other-{slug}"
+    assert deployment.command("tenant", "rename", slug, other)["url"] == f"http://{other}.localhost:{deployment.port}"
+    wait_until(lambda: client.get("/api/v1/buckets").status_code == 404, 5, "the former address to be nobody's")
+    assert deployment.command("tenant", "rename", other, slug)["slug"] == slug
+    wait_until(lambda: client.get("/api/v1/buckets").status_code == 200, 5, "the tenant to be back at it")
+
+    deleted = deployment.command("tenant", "delete", slug, "--yes")
+    assert (deleted["status"], deleted["operation"]["kind"], deleted["operation"]["state"]) == ("deleting", "delete", "open")
+    wait_until(lambda: client.get("/api/v1/buckets").status_code == 404, 5, "the tenant to be closed")
+    assert deployment.command("tenant", "restore", slug)["status"] == "active"
+    wait_until(lambda: client.get("/api/v1/buckets").status_code == 200, 5, "the tenant to be open again")
+
+    deployment.command("tenant", "delete", slug, "--now", "--confirm", slug)
     wait_until(lambda: client.get("/api/v1/buckets").status_code == 404, 5, "the tenant to be gone")
     assert_problem(client.get("/api/v1/buckets"), 404, "unknown_host")
     wait_until(lambda: slug not in [each["slug"] for each in deployment.command("tenant", "list")["items"]], 30, "it to be off the list")
+    done = deployment.command("tenant", "operations", slug)["items"]
+    assert [each["kind"] for each in done] == ["delete", "restore", "delete", "rename", "resume", "suspend"]
+    assert {step["name"]: step["state"] for step in done[0]["steps"]}["bytes"] == "done"
 
 
 def test_deleting_takes_bytes_and_a_new_tenant_of_that_name_starts_empty(deployment: Deployment) -> None:
@@ -83,7 +99,7 @@ def test_deleting_takes_bytes_and_a_new_tenant_of_that_name_starts_empty(deploym
     tenant.owner.bucket("media")
     tenant.owner.upload("media", "a.txt", b"canary")
     assert tenant.stored()
-    deployment.command("tenant", "delete", tenant.slug, "--yes")
+    deployment.command("tenant", "delete", tenant.slug, "--now", "--confirm", tenant.slug)
     wait_until(lambda: not tenant.stored(), 60, "its bytes to be removed")
 
     def again() -> bool:
@@ -102,9 +118,10 @@ def test_deleting_takes_bytes_and_a_new_tenant_of_that_name_starts_empty(deploym
 
 def test_deletion_asks_for_the_slug(deployment: Deployment) -> None:
     tenant = deployment.tenant()
-    done = deployment.run("tenant", "delete", tenant.slug, "--state", deployment.state, stdin="another\n")
-    assert done.returncode == 1
-    assert "nothing was deleted" in done.stderr
+    for options in ((), ("--now",), ("--now", "--yes")):
+        done = deployment.run("tenant", "delete", tenant.slug, *options, "--state", deployment.state, stdin="another\n")
+        assert done.returncode == 1
+        assert "nothing was deleted" in done.stderr
     assert tenant.owner.get("/api/v1/buckets").status_code == 200
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Callable
 
@@ -35,7 +36,9 @@ def _type(operator: Visitor, dialog: str, slug: str, button: str) -> None:
     asked.get_by_role("button", name=button).click()
 
 
-def test_a_tenants_life(operator: Visitor, visit: Visit) -> None:
+def test_a_tenants_life(deployment: Deployment, visit: Visit) -> None:
+    known = deployment.credentials["operator"]
+    operator = visit("localhost", 422).sign_in(known["email"], known["password"], "/operator")
     page, slug = operator.page, f"verdier-{secrets.token_hex(3)}"
     operator.open("/operator/tenants/")
     page.get_by_role("link", name="New tenant").click()
@@ -55,13 +58,40 @@ def test_a_tenants_life(operator: Visitor, visit: Visit) -> None:
     operator.see("Maison Verdier is open again.")
     owner.open("/console/")
     owner.reload_until(lambda: owner.page.get_by_role("heading", name="Dashboard").is_visible(), "the resumption")
+    renamed = f"{slug}-neu"
+    page.get_by_label("New slug").fill("Not A Slug")
+    page.get_by_role("button", name="Rename").click()
+    expect(page.locator("#new_slug-error")).to_be_visible()
+    page.get_by_label("New slug").fill(renamed)
+    page.get_by_role("button", name="Rename").click()
+    operator.see("Maison Verdier lives at its new address now.")
+    expect(page).to_have_url(re.compile(f"/operator/tenants/{renamed}$"))
+    owner.reload_until(lambda: owner.page.get_by_text("Nothing lives at this address").is_visible(), "the former address to be nobody's")
     page.get_by_role("button", name="Delete tenant").click()
-    _type(operator, "delete-tenant", slug, "Delete for good")
+    _type(operator, "delete-tenant", renamed, "Delete tenant")
     operator.see("Maison Verdier is being deleted.")
-    owner.reload_until(lambda: owner.page.get_by_text("Nothing lives at this address").is_visible(), "the end")
+    operator.see("This tenant is being deleted")
+    expect(page.locator("#operation")).to_contain_text("Grace time")
+    page.get_by_role("button", name="Restore").click()
+    operator.see("Maison Verdier is back.")
+    page.get_by_role("button", name="Delete tenant").click()
+    _type(operator, "delete-tenant", renamed, "Delete tenant")
+    page.get_by_role("button", name="Delete now").click()
+    _type(operator, "delete-now", renamed, "Delete for good")
+    operator.see("All that Maison Verdier owned is being removed.")
+    operator.open("/operator/operations/?q=" + renamed)
+    for text in ("Delete", "Restore"):
+        operator.see(text)
     operator.open("/operator/audit/?q=" + slug)
-    for text in ("Created the tenant", "Suspended", "Resumed", "Deleted"):
-        operator.see(f"{text} {slug}")
+    for text in (
+        f"Created the tenant {slug}",
+        f"Suspended {slug}",
+        f"Resumed {slug}",
+        f"Renamed {slug}",
+        f"Deleted {renamed}",
+        f"Restored {renamed}",
+    ):
+        operator.see(text)
 
 
 def test_a_new_tenants_mistakes_are_told_at_their_fields(tenant: Tenant, deployment: Deployment, visit: Visit) -> None:

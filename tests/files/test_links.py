@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 from strongroom.access import Scope
 from strongroom.files import links
+from strongroom.life import service as life
 from strongroom.security.tokens import sign
 
-from tenants import service as tenants
 from tenants.models import Tenant
 from tests.factories import Account, Client, World, object_url, ok, problem
 
@@ -166,8 +166,7 @@ def test_it_gives_no_more_than_its_maker_has(world: World, client: Client, stran
 
 def test_it_rests_with_its_tenant(world: World, client: Client, stranger: Client, file: Any, tenant: Tenant) -> None:
     path = path_of(link(client, file))
-    tenants.suspend_tenant(world.runtime.databases, tenant.id)
-    world.runtime.registry.forget()
+    life.suspend(world.runtime, tenant.id)
     problem(stranger.get(path), 403, "tenant_suspended")
 
 

@@ -13,7 +13,8 @@ from strongroom.files import service as files
 from strongroom.jobs import queue
 from strongroom.jobs.broker import MAX_DELAY_S, Announcer
 from strongroom.jobs.queue import Job, enqueue
-from strongroom.operating import service as operating
+from strongroom.life import service as lives
+from strongroom.operating import life
 from strongroom.uploads import service as uploads
 from strongroom.usage import recorder
 
@@ -305,19 +306,37 @@ def test_a_flood_of_jobs_wakes_each_worker_once(world: World, monkeypatch: pytes
 # What tenants' life does to jobs
 
 
-def test_jobs_of_a_suspended_tenant_go_on(world: World, tenant: Tenant, done: list[Any]) -> None:
-    operating.suspend_tenant(world.runtime, "test", tenant.slug)
+def test_jobs_of_a_suspended_tenant_wait(world: World, tenant: Tenant, done: list[Any]) -> None:
+    life.suspend_tenant(world.runtime, "test", tenant.slug)
+    add(world, tenant)
+    world.run_jobs()
+    assert done == []
+    assert only(world, tenant)["state"] == "queued"
+    with world.runtime.databases.cell("default") as connection:
+        assert queue.oldest_due(connection) is None, "nobody is late"
+        assert queue.overlooked(connection, 10) == []
+    life.resume_tenant(world.runtime, "test", tenant.slug)
+    world.run_jobs()
+    assert len(done) == 1
+
+
+def test_jobs_of_many_suspended_tenants_stand_before_nobody(world: World, tenant: Tenant, done: list[Any]) -> None:
+    for _ in range(17):  # more than are looked at when the fairest is chosen
+        other = world.create_tenant()
+        life.suspend_tenant(world.runtime, "test", other.slug)
+        add(world, other)
     add(world, tenant)
     world.run_jobs()
     assert len(done) == 1
 
 
-def test_jobs_of_a_tenant_that_goes_away_are_nobodys(world: World, tenant: Tenant, done: list[Any]) -> None:
+def test_jobs_of_a_tenant_that_goes_away_wait_for_its_restoration(world: World, tenant: Tenant, done: list[Any]) -> None:
+    """Also one that a worker had taken a moment before."""
     add(world, tenant)
     world.sql("UPDATE strongroom.tenants SET status = 'deleting' WHERE id = %(id)s", id=tenant.id)
     world.run_jobs()
     assert done == []
-    assert only(world, tenant)["state"] == "done"
+    assert only(world, tenant)["state"] == "queued"
 
 
 def test_a_database_that_is_down_while_a_job_runs(world: World, tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,11 +354,12 @@ def test_a_database_that_is_down_while_a_job_runs(world: World, tenant: Tenant, 
 
 def test_every_tenant_is_put_in_order_once_a_day(world: World, tenant: Tenant) -> None:
     gone = world.create_tenant()
-    world.sql("UPDATE strongroom.tenants SET status = 'deleting' WHERE id = %(id)s", id=gone.id)
+    life.delete_tenant(world.runtime, "test", gone.slug)
+    world.sql("DELETE FROM strongroom.jobs")
     for _ in range(2):
         housekeeping.enqueue_due(world.runtime)
     assert len(world.jobs(tenant, kind=handlers.HOUSEKEEPING)) == 1
-    assert [job["kind"] for job in world.jobs(gone)] == [operating.DELETE_TENANT], "a deletion that got lost"
+    assert [job["kind"] for job in world.jobs(gone)] == [lives.ADVANCE], "a deletion that got lost"
     world.sql("DELETE FROM strongroom.jobs WHERE tenant_id <> %(id)s", id=tenant.id)
     world.run_jobs()
     housekeeping.enqueue_due(world.runtime)
@@ -360,7 +380,7 @@ def test_jobs_done_long_ago_are_forgotten(world: World, tenant: Tenant) -> None:
 def test_every_kind_that_is_enqueued_has_a_handler() -> None:
     kinds = {files.PURGE, files.EMPTY_TRASH, uploads.CHECK, uploads.SWEEP, recorder.ROLL_UP, handlers.HOUSEKEEPING}
     assert kinds <= set(handlers.TENANT_JOBS)
-    assert operating.DELETE_TENANT in handlers.PLATFORM_JOBS
+    assert lives.ADVANCE in handlers.PLATFORM_JOBS
 
 
 def test_jobs_page_by_page(world: World, tenant: Tenant, operator: Client) -> None:

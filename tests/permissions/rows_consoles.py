@@ -114,4 +114,9 @@ ROWS: dict[tuple[str, str], Row] = {
     ("operator_console_tenants.suspend", "POST"): Row(OPERATOR_ADMINS, SLUG),
     ("operator_console_tenants.resume", "POST"): Row(OPERATOR_ADMINS, SLUG),
     ("operator_console_tenants.delete", "POST"): Row(OPERATOR_ADMINS, SLUG),
+    ("operator_console_tenants.rename", "POST"): Row(OPERATOR_ADMINS, SLUG),
+    ("operator_console_tenants.restore", "POST"): Row(OPERATOR_ADMINS, SLUG),
+    ("operator_console_tenants.retry", "POST"): Row(OPERATOR_ADMINS, {**SLUG, "operation_id": NO_ID}),
+    ("operator_console_operations.index", "GET"): Row(OPERATORS),
+    ("operator_console_operations.retry", "POST"): Row(OPERATOR_ADMINS, {"operation_id": NO_ID}),
 }

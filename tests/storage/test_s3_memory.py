@@ -96,7 +96,7 @@ def test_lent_memory_is_stored(server: S3Server, key: str, monkeypatch: pytest.M
     """Bytes put where the writer says, and written between them, arrive in order; what was lent and not filled does not."""
     room = Budget(budget_mib * MIB)
     monkeypatch.setattr(s3_writer, "budget", lambda: room)
-    provider, sent = provider_at(server), 0
+    provider, sent = s3_provider(server), 0
     writer = provider.writer(key, len(DATA))
     assert isinstance(writer, Lending)
     while sent < len(DATA):

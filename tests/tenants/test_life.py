@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from strongroom.db.ids import new_id
 from strongroom.errors import AlreadyExists, Conflict, DatabaseUnavailable, NotFound, ValidationFailed
+from strongroom.life import service as lives
 from strongroom.operating import service as operating
 from strongroom.users import service as users
 
@@ -242,7 +243,7 @@ def test_a_leaving_tenant_is_not_brought_back(world: World, operator: Client, fu
     for act in ("suspend", "resume"):
         problem(operator.post(f"{TENANTS}/{full.tenant.slug}/{act}"), 409, "conflict")
     with pytest.raises(Conflict):
-        service.resume_tenant(world.runtime.databases, full.tenant.id)
+        lives.resume(world.runtime, full.tenant.id)
 
 
 @pytest.fixture
@@ -256,7 +257,7 @@ def test_an_upload_under_way_while_its_tenant_goes(world: World, patient: World,
     """Its bytes come after everything was removed: none of them may stay for ever."""
     client = patient.client(full)
     with slow_upload(client, "late.txt", b"x" * 100_000) as finish:
-        ok(operator.delete(f"{TENANTS}/{full.tenant.slug}"), 202)
+        ok(operator.delete(f"{TENANTS}/{full.tenant.slug}", query_string={"now": True, "confirm": full.tenant.slug}), 202)
         world.run_due_jobs()
         response = finish()
         assert response.status_code in {404, 503}
@@ -276,7 +277,7 @@ def test_jobs_of_other_tenants_go_on(world: World, operator: Client, full: Accou
 
 
 def test_deletion_is_the_platforms_job_alone() -> None:
-    assert operating.DELETE_TENANT not in handlers.TENANT_JOBS
+    assert lives.ADVANCE not in handlers.TENANT_JOBS
     assert runner.handle is handlers.handle
 
 

@@ -27,6 +27,12 @@ CREATE TABLE strongroom.job_turns (
     claimed_at timestamptz NOT NULL
 );
 
+-- Tenants whose own jobs wait: they are suspended, or being deleted. What the platform does to them goes on.
+CREATE TABLE strongroom.paused_tenants (
+    tenant_id uuid PRIMARY KEY,
+    paused_at timestamptz NOT NULL DEFAULT now()
+);
+
 CREATE TABLE strongroom.tenant_script (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     revision text NOT NULL,
@@ -85,6 +91,7 @@ DECLARE
 BEGIN
     DELETE FROM strongroom.jobs WHERE tenant_id = p_tenant AND realm = 'tenant';
     DELETE FROM strongroom.job_turns WHERE tenant_id = p_tenant;
+    DELETE FROM strongroom.paused_tenants WHERE tenant_id = p_tenant;
     EXECUTE format('DROP SCHEMA IF EXISTS %I CASCADE', v_name);
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = v_name) THEN
         EXECUTE format('DROP ROLE %I', v_name);

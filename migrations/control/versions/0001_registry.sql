@@ -39,6 +39,8 @@ CREATE TABLE strongroom.tenants (
     logo_type text,
     logo_digest text,
     schema_revision text,
+    -- Slugs that it bore before: credentials that were issued then name one of them, and stay good at its present address.
+    former_slugs text[] NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
 );
@@ -62,6 +64,23 @@ CREATE TABLE strongroom.domains (
     created_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX domains_tenant ON strongroom.domains (tenant_id);
+
+-- What is done to a tenant as a whole, step by step; of one tenant at most one at a time.
+CREATE TABLE strongroom.operations (
+    id uuid PRIMARY KEY,
+    tenant_id uuid NOT NULL REFERENCES strongroom.tenants,
+    kind text NOT NULL CHECK (kind IN ('rename', 'suspend', 'resume', 'delete', 'restore')),
+    slug text NOT NULL,
+    state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'done', 'cancelled')),
+    steps jsonb NOT NULL,
+    data jsonb NOT NULL DEFAULT '{}',
+    error text NOT NULL DEFAULT '',
+    due_at timestamptz NOT NULL DEFAULT now(),
+    began_at timestamptz NOT NULL DEFAULT now(),
+    ended_at timestamptz
+);
+CREATE UNIQUE INDEX operations_one_open ON strongroom.operations (tenant_id) WHERE state = 'open';
+CREATE INDEX operations_tenant ON strongroom.operations (tenant_id, id);
 
 CREATE TABLE strongroom.operators (
     id uuid PRIMARY KEY,

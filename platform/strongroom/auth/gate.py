@@ -108,7 +108,7 @@ def _bind(permission: Permission) -> None:
         raise NotFound
     if permission.realm in ON_A_TENANT and on_platform:
         bind_tenant(runtime().registry.by_slug(_slug_on_platform(permission)))
-    elif permission.realm in ON_A_TENANT and (named := _slug_named()) and named != current_tenant().slug:
+    elif permission.realm in ON_A_TENANT and (named := _slug_named()) and not current_tenant().is_named(named):
         raise TokenInvalid("This credential belongs to another address.")
 
 

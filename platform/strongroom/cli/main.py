@@ -9,7 +9,7 @@ import click
 from strongroom import __version__
 
 COMMANDS = {
-    "up": "up", "tenant": "moves", "operator": "operators", "provider": "providers", "migrate": "system", "doctor": "system",
+    "up": "up", "tenant": "tenant_group", "operator": "operators", "provider": "providers", "migrate": "system", "doctor": "system",
     "stats": "system", "bootstrap-sql": "system", "reference": "reference", "serve": "processes", "worker": "processes",
     "beat": "processes",
 }  # fmt: skip

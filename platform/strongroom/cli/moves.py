@@ -1,4 +1,4 @@
-"""`strongroom tenant …`: the whole group, with `move-bytes` and `set-provider`."""
+"""`strongroom tenant move-bytes` and `tenant set-provider`."""
 
 from __future__ import annotations
 

@@ -17,10 +17,11 @@ from tenants.models import LIMIT_NAMES, Tenant
 
 @click.group()
 def tenant() -> None:
-    """Make, list, suspend, resume and delete tenants."""
+    """Make tenants, and see to them for as long as they live."""
 
 
-def _shown(tenant: Tenant, settings: Settings) -> dict[str, Any]:
+def shown_tenant(tenant: Tenant, settings: Settings) -> dict[str, Any]:
+    """Return a tenant as commands show it."""
     return {
         "id": tenant.id, "slug": tenant.slug, "name": tenant.name, "status": tenant.status, "cell": tenant.cell, "plan": tenant.plan,
         "limits": asdict(tenant.limits), "url": settings.tenant_url(tenant.slug), "schema_revision": tenant.schema_revision,
@@ -54,7 +55,7 @@ def create(
             runtime, OPERATOR, slug=slug, owner_email=owner_email, owner_password=password, name=name, provider=provider, plan=plan,
             limits=_parse_limits(limits),
         )  # fmt: skip
-        shown = {**_shown(made, runtime.settings), "owner_email": owner_email}
+        shown = {**shown_tenant(made, runtime.settings), "owner_email": owner_email}
     session.show(shown, f"Tenant '{slug}' is ready: {shown['url']}/console\nSign in there as {owner_email}.")
 
 
@@ -75,7 +76,9 @@ def list_(session: Session) -> None:
     today = datetime.now(UTC).date()
     with session.runtime() as runtime:
         found = service.list_figures(runtime, start=today - timedelta(days=29), end=today)
-        shown = [{**_shown(each.tenant, runtime.settings), **{k: v for k, v in vars(each).items() if k != "tenant"}} for each in found]
+        shown = [
+            {**shown_tenant(each.tenant, runtime.settings), **{k: v for k, v in vars(each).items() if k != "tenant"}} for each in found
+        ]
     rows = [
         [each["slug"], each["status"], each["plan"], each["provider"], size(each["stored_bytes"]), each["stored_files"], each["url"]]
         for each in shown
@@ -91,7 +94,7 @@ def list_(session: Session) -> None:
 def show(session: Session, slug: str) -> None:
     """Show one tenant."""
     with session.runtime() as runtime:
-        shown = _shown(service.find_tenant(runtime, slug), runtime.settings)
+        shown = shown_tenant(service.find_tenant(runtime, slug), runtime.settings)
     session.show(shown, "\n".join(f"{name}: {value}" for name, value in shown.items()))
 
 
@@ -104,40 +107,5 @@ def limits(session: Session, slug: str, plan: str | None, limits: tuple[str, ...
     """Change a tenant's plan, or give it limits of its own."""
     with session.runtime() as runtime:
         changed = service.set_limits(runtime, OPERATOR, slug, plan=plan, limits=_parse_limits(limits) if limits else None)
-        shown = _shown(changed, runtime.settings)
+        shown = shown_tenant(changed, runtime.settings)
     session.show(shown, "\n".join(f"{name}: {value}" for name, value in shown["limits"].items()))
-
-
-@tenant.command()
-@click.argument("slug")
-@command_options
-def suspend(session: Session, slug: str) -> None:
-    """Close a tenant for its users; its data stays."""
-    with session.runtime() as runtime:
-        shown = _shown(service.suspend_tenant(runtime, OPERATOR, slug), runtime.settings)
-    session.show(shown, f"Tenant '{slug}' is suspended. 'strongroom tenant resume {slug}' opens it again.")
-
-
-@tenant.command()
-@click.argument("slug")
-@command_options
-def resume(session: Session, slug: str) -> None:
-    """Open a suspended tenant again."""
-    with session.runtime() as runtime:
-        shown = _shown(service.resume_tenant(runtime, OPERATOR, slug), runtime.settings)
-    session.show(shown, f"Tenant '{slug}' is open again.")
-
-
-@tenant.command()
-@click.argument("slug")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@command_options
-def delete(session: Session, slug: str, yes: bool) -> None:
-    """Remove a tenant with all that it owns. There is no way back."""
-    if not yes:
-        typed = click.prompt(f"This removes '{slug}' with all its files for good. Type its slug to go on")
-        if typed != slug:
-            raise ConfigurationError("That is not its slug; nothing was deleted.")
-    with session.runtime() as runtime:
-        shown = _shown(service.delete_tenant(runtime, OPERATOR, slug), runtime.settings)
-    session.show(shown, f"Tenant '{slug}' is out of service; a worker is removing what it owned.")

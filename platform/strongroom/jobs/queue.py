@@ -13,11 +13,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, delete, func, select, text, update
+from sqlalchemy import Connection, Row, delete, exists, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from strongroom.db.ids import new_id
 from strongroom.errors import NotFound
-from strongroom.jobs.tables import jobs
+from strongroom.jobs.tables import jobs, paused_tenants
 
 MAX_ERROR = 2000
 BACKOFF_S = (1, 5, 15, 60, 300, 900, 1800)
@@ -94,12 +95,16 @@ WITH RECURSIVE waiting(tenant_id) AS (
            (SELECT count(*) FROM strongroom.jobs r WHERE r.state = 'running' AND r.tenant_id = w.tenant_id
             AND r.lease_until > now()) AS running
     FROM waiting w LEFT JOIN strongroom.job_turns t USING (tenant_id) WHERE w.tenant_id IS NOT NULL
+    AND (NOT EXISTS (SELECT FROM strongroom.paused_tenants p WHERE p.tenant_id = w.tenant_id)
+         OR EXISTS (SELECT FROM strongroom.jobs j WHERE j.state = 'queued' AND j.run_at <= now() AND j.tenant_id = w.tenant_id
+                    AND j.realm = 'platform'))
 ), fairest AS (
     SELECT * FROM turns WHERE running < :tenant_limit ORDER BY running, claimed_at NULLS FIRST LIMIT 16
 ), candidate AS (
     SELECT j.id, j.tenant_id FROM fairest f, LATERAL (
         SELECT id, tenant_id FROM strongroom.jobs
         WHERE state = 'queued' AND tenant_id = f.tenant_id AND run_at <= now()
+        AND (realm = 'platform' OR NOT EXISTS (SELECT FROM strongroom.paused_tenants p WHERE p.tenant_id = f.tenant_id))
         ORDER BY run_at LIMIT 1 FOR UPDATE SKIP LOCKED
     ) j ORDER BY f.running, f.claimed_at NULLS FIRST LIMIT 1
 ), turn AS (
@@ -173,12 +178,32 @@ def release_expired(connection: Connection, *, max_attempts: int) -> int:
     return connection.execute(_RELEASE, {"max_attempts": max_attempts}).rowcount
 
 
+_MAY_RUN = (jobs.c.realm == "platform") | ~exists().where(paused_tenants.c.tenant_id == jobs.c.tenant_id)
+
+
+def pause(connection: Connection, tenant_id: UUID) -> None:
+    """Have a tenant's own jobs wait from now on; those that run come to their end. Idempotent."""
+    connection.execute(upsert(paused_tenants).values(tenant_id=tenant_id).on_conflict_do_nothing())
+
+
+def unpause(connection: Connection, tenant_id: UUID) -> None:
+    """Have a tenant's own jobs go on; the dispatcher announces those that are due. Idempotent."""
+    connection.execute(delete(paused_tenants).where(paused_tenants.c.tenant_id == tenant_id))
+
+
+def has_unfinished(connection: Connection, tenant_id: UUID, kind: str) -> bool:
+    """Tell whether a platform job of that kind is waiting or running for a tenant."""
+    mine = (jobs.c.tenant_id == tenant_id) & (jobs.c.kind == kind) & (jobs.c.realm == "platform")
+    return bool(connection.execute(select(exists().where(mine, jobs.c.state.in_(("queued", "running"))))).scalar())
+
+
 def overlooked(connection: Connection, limit: int) -> Sequence[UUID]:
     """Return, and mark as sent, jobs that are due but that nobody took: their message was lost or never sent."""
     due = (
         select(jobs.c.id)
         .where(
             jobs.c.state == "queued",
+            _MAY_RUN,
             jobs.c.run_at < func.now() - text("interval '1 second'"),
             jobs.c.sent_at.is_(None) | (jobs.c.sent_at < func.now() - text("interval '20 seconds'")),
         )
@@ -254,7 +279,7 @@ def retry_all(connection: Connection) -> int:
 def oldest_due(connection: Connection) -> datetime | None:
     """Return since when the job that waits longest has been due."""
     moment: datetime | None = connection.execute(
-        select(func.min(jobs.c.run_at)).where(jobs.c.state == "queued", jobs.c.run_at < func.now())
+        select(func.min(jobs.c.run_at)).where(jobs.c.state == "queued", jobs.c.run_at < func.now(), _MAY_RUN)
     ).scalar()
     return moment
 

@@ -27,3 +27,4 @@ jobs = Table(
     Column("created_at", TIME),
     Column("finished_at", TIME),
 )
+paused_tenants = Table("paused_tenants", metadata, Column("tenant_id", Uuid, primary_key=True), Column("paused_at", TIME))

@@ -1,4 +1,4 @@
-"""What an operator does: make, suspend, resume and delete tenants, retry jobs, watch usage. Knows no HTTP."""
+"""What an operator does: make tenants, limit them, retry jobs, watch usage. Knows no HTTP."""
 
 from __future__ import annotations
 
@@ -18,14 +18,10 @@ from strongroom.jobs.queue import Job
 from strongroom.runtime import Runtime
 from strongroom.security.passwords import check_password
 from strongroom.users import service as users
-from tenants import providers as registered
 from tenants import repository
 from tenants import service as tenants
 from tenants.models import ProviderInfo, Tenant, TenantStatus
 from tenants.tables import usage_daily
-
-DELETE_TENANT = "tenant.delete"
-STRAGGLERS_AFTER_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -98,27 +94,6 @@ def living_tenants(runtime: Runtime) -> list[Tenant]:
     return [tenant for tenant in found if tenant.status in {TenantStatus.ACTIVE, TenantStatus.SUSPENDED}]
 
 
-def suspend_tenant(runtime: Runtime, operator: str, slug: str) -> Tenant:
-    """Close a tenant for its users; its data stays. Idempotent."""
-    tenant = tenants.suspend_tenant(runtime.databases, find_tenant(runtime, slug).id)
-    return _noted(runtime, operator, "tenant.suspend", tenant)
-
-
-def resume_tenant(runtime: Runtime, operator: str, slug: str) -> Tenant:
-    """Open a suspended tenant again. Idempotent."""
-    tenant = tenants.resume_tenant(runtime.databases, find_tenant(runtime, slug).id)
-    return _noted(runtime, operator, "tenant.resume", tenant)
-
-
-def delete_tenant(runtime: Runtime, operator: str, slug: str) -> Tenant:
-    """Take a tenant out of service at once; a job removes its bytes, its schema and its role. There is no way back."""
-    tenant = tenants.begin_deletion(runtime.databases, find_tenant(runtime, slug).id)
-    with runtime.cell(tenant.cell) as connection:
-        for delay_s in (0.0, STRAGGLERS_AFTER_S):
-            queue.enqueue_platform(connection, tenant.id, DELETE_TENANT, {"tenant_id": str(tenant.id)}, delay_s=delay_s)
-    return _noted(runtime, operator, "tenant.delete", tenant)
-
-
 def set_limits(runtime: Runtime, operator: str, slug: str, *, plan: str | None, limits: Mapping[str, int] | None) -> Tenant:
     """Give a tenant another plan, or limits of its own.
 
@@ -133,22 +108,6 @@ def _noted(runtime: Runtime, operator: str, action: str, tenant: Tenant) -> Tena
     runtime.registry.forget()
     operators.record(runtime.databases, operator, action, tenant.slug, {"tenant_id": str(tenant.id)})
     return tenant
-
-
-def remove_tenant_data(runtime: Runtime, tenant_id: UUID) -> None:
-    """Do what `delete_tenant` announced: schema and role, then bytes, then the registry. Idempotent, step by step.
-
-    It is done twice, the second time when no upload that was under way can still be writing.
-    """
-    with runtime.databases.control() as connection:
-        tenant = repository.get_tenant(connection, tenant_id)
-    tenants.drop_schema(runtime.databases, tenant)
-    for provider_id in runtime.provider_ids(tenant):
-        runtime.storage(tenant, provider_id).delete_all()
-    if tenant.status == TenantStatus.DELETED:
-        registered.forget_owned(runtime.databases, tenant_id)
-    tenants.finish_deletion(runtime.databases, tenant_id)
-    runtime.registry.forget()
 
 
 def list_figures(
