@@ -111,6 +111,14 @@ class Settings(BaseSettings):
     )
 
     pool_size: int = Field(default=16, gt=0, description="Database connections per process and cell.")
+    connection_max_tenants: int = Field(
+        default=200,
+        gt=0,
+        description="Distinct tenants that a connection serves before it is replaced: PostgreSQL keeps up to 0.5 MiB for each.",
+    )
+    behind_pgbouncer: bool = Field(
+        default=False, description="The databases are reached through PgBouncer in transaction mode; see the guide on running a fleet."
+    )
     pool_timeout_s: float = Field(default=5.0, gt=0, description="Longest wait for a database connection, then 503.")
     statement_timeout_s: int = Field(default=30, gt=0, description="Longest statement of a request.")
     threads: int = Field(default=64, gt=1, description="Threads of an API process.")
