@@ -241,7 +241,7 @@ class World:
         self.close_others()
         assert keeper_of(self.runtime).wait_until_idle(30), "an upload's lease is still kept"
         self.runtime.announcer.flush()
-        self.runtime.databases.dispose()
+        self.runtime.close()
         if self._superuser is not None:
             self._superuser.close()
 

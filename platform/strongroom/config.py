@@ -96,7 +96,29 @@ class Settings(BaseSettings):
     archive_max_files: int = Field(default=10_000, gt=0, description="Most files in one ZIP archive.")
     body_timeout_s: int = Field(default=60, gt=0, description="Longest silence while a body is being received.")
 
+    registry_lifetime_s: float = Field(
+        default=5.0,
+        gt=0,
+        description="Least time for which a process believes what it knows of a tenant; at most twice that.",
+    )
+    registry_cache_entries: int = Field(default=4000, gt=0, description="Tenants (by slug, id or domain) that a process remembers.")
+    registry_listen: bool = Field(
+        default=True,
+        description="Hear of changed tenants by NOTIFY, on one more connection per process. Off: what is known is believed for a second.",
+    )
+    listen_database_url: DatabaseUrl | None = Field(
+        default=None, description="The control database past PgBouncer, for listening; default: the control database."
+    )
+
     pool_size: int = Field(default=16, gt=0, description="Database connections per process and cell.")
+    connection_max_tenants: int = Field(
+        default=200,
+        gt=0,
+        description="Distinct tenants that a connection serves before it is replaced: PostgreSQL keeps up to 0.5 MiB for each.",
+    )
+    behind_pgbouncer: bool = Field(
+        default=False, description="The databases are reached through PgBouncer in transaction mode; see the guide on running a fleet."
+    )
     pool_timeout_s: float = Field(default=5.0, gt=0, description="Longest wait for a database connection, then 503.")
     statement_timeout_s: int = Field(default=30, gt=0, description="Longest statement of a request.")
     threads: int = Field(default=64, gt=1, description="Threads of an API process.")

@@ -48,6 +48,11 @@ class Runtime:
         self._loading = threading.Lock()
         self._kept = threading.local()
 
+    def close(self) -> None:
+        """Close all connections, and end the listening for changed tenants. Idempotent."""
+        self.registry.close()
+        self.databases.dispose()
+
     @contextmanager
     def tenant(self, tenant: Tenant) -> Iterator[Connection]:
         """Open a transaction in a tenant's schema, or go on in the one that this thread keeps open for it.

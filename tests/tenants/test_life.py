@@ -249,8 +249,8 @@ def test_a_leaving_tenant_is_not_brought_back(world: World, operator: Client, fu
 @pytest.fixture
 def patient(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     """Another process, in which tenants are remembered for long."""
-    monkeypatch.setattr("tenants.registry.LIFETIME_S", 600.0)
-    return world.again()
+    monkeypatch.setattr("tenants.registry.UNHEARD_LIFETIME_S", 600.0)
+    return world.again(registry_listen=False)
 
 
 def test_an_upload_under_way_while_its_tenant_goes(world: World, patient: World, operator: Client, full: Account) -> None:

@@ -123,8 +123,8 @@ def test_operators_side_is_on_the_platforms_hosts_only(world: World, acme: Tenan
 
 def test_a_role_that_is_gone_is_an_unknown_host(world: World, acme: Tenant, operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process still remembers a tenant that was deleted a moment ago."""
-    monkeypatch.setattr("tenants.registry.LIFETIME_S", 600.0)
-    late = world.again()
+    monkeypatch.setattr("tenants.registry.UNHEARD_LIFETIME_S", 600.0)
+    late = world.again(registry_listen=False)
     account = world.create_user(acme)
     client = Client(late.app, host_of(acme), world.client(account).token)
     ok(client.get(ACCOUNT))

@@ -127,3 +127,24 @@ CREATE TABLE strongroom.usage_daily (
     PRIMARY KEY (tenant_id, day)
 );
 CREATE INDEX usage_daily_day ON strongroom.usage_daily (day);
+
+-- Every process remembers tenants; whoever listens hears, after the commit, which one to forget ('*': all).
+CREATE FUNCTION strongroom.tell_registry_change() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+DECLARE
+    v_tenant text := '*';
+BEGIN
+    IF TG_TABLE_NAME = 'tenants' THEN
+        v_tenant := CASE TG_OP WHEN 'DELETE' THEN OLD.id ELSE NEW.id END;
+    ELSIF TG_TABLE_NAME = 'domains' AND TG_OP <> 'UPDATE' THEN
+        v_tenant := CASE TG_OP WHEN 'DELETE' THEN OLD.tenant_id ELSE NEW.tenant_id END;
+    END IF;
+    PERFORM pg_notify('strongroom_registry', v_tenant);
+    RETURN NULL;
+END $$;
+REVOKE EXECUTE ON FUNCTION strongroom.tell_registry_change FROM PUBLIC;
+CREATE TRIGGER tell_change AFTER INSERT OR UPDATE OR DELETE ON strongroom.tenants
+    FOR EACH ROW EXECUTE FUNCTION strongroom.tell_registry_change();
+CREATE TRIGGER tell_change AFTER INSERT OR UPDATE OR DELETE ON strongroom.domains
+    FOR EACH ROW EXECUTE FUNCTION strongroom.tell_registry_change();
+CREATE TRIGGER tell_change AFTER INSERT OR UPDATE OR DELETE ON strongroom.plans
+    FOR EACH ROW EXECUTE FUNCTION strongroom.tell_registry_change();

@@ -39,7 +39,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("scanners", _scanners), ("providers", _providers),
     ]  # fmt: skip
     findings = [_run(name, check, runtime) for name, check in checks]
-    runtime.databases.dispose()
+    runtime.close()
     return findings
 
 

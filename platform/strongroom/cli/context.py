@@ -55,7 +55,7 @@ class Session:
                 yield runtime
             finally:
                 runtime.announcer.flush()
-                runtime.databases.dispose()
+                runtime.close()
 
     def show(self, value: Any, text: str) -> None:
         """Print the answer: for people, or as one JSON document."""

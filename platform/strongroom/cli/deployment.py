@@ -128,7 +128,7 @@ class Deployment:
             credentials = json.loads(pending.read_text(encoding="utf-8"))
             runtime = Runtime(settings)
             _first_contents(runtime, credentials, self.state.files_dir)
-            runtime.databases.dispose()
+            runtime.close()
             pending.replace(self.state.credentials_file)
         credentials = json.loads(self.state.credentials_file.read_text(encoding="utf-8"))
         return dict(credentials)

@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from strongroom.config import Settings
+from strongroom.db import recycling
 from strongroom.errors import DatabaseUnavailable, UnknownHost
 
 ROLE_PATTERN = re.compile(r"t_[0-9a-f]{32}")
@@ -58,8 +59,7 @@ class SingleStatementCursor(psycopg.Cursor[Any]):
 
 def make_engine(url: str, settings: Settings) -> Engine:
     """Return a pooled engine for `url`; it connects when first used."""
-    timeout_ms = settings.statement_timeout_s * 1000
-    return create_engine(
+    engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=settings.pool_size,
         max_overflow=0,
@@ -73,9 +73,23 @@ def make_engine(url: str, settings: Settings) -> Engine:
             "prepare_threshold": None,
             "connect_timeout": 5,
             "application_name": "strongroom",
-            "options": " ".join(["-c timezone=UTC", *(f"-c {name}={timeout_ms}" for name in LIMITED)]),
+            **({} if settings.behind_pgbouncer else {"options": " ".join(f"-c {each}" for each in _session(settings))}),
         },
     )
+    recycling.recycle_after(engine, settings.connection_max_tenants)
+    return engine
+
+
+def _session(settings: Settings) -> list[str]:
+    """Return what holds for every session, as `name=value`."""
+    return ["timezone=UTC", *(f"{name}={settings.statement_timeout_s * 1000}" for name in LIMITED)]
+
+
+def _begin(settings: Settings) -> str:
+    """Return what begins a transaction: through PgBouncer each may be on a session that somebody else has left."""
+    if not settings.behind_pgbouncer:
+        return "BEGIN"
+    return "; ".join([recycling.CLEAN + "BEGIN", *(f"SET LOCAL {each}" for each in _session(settings))])
 
 
 @contextmanager
@@ -98,6 +112,7 @@ class Databases:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._begin = _begin(settings)
         self._control = make_engine(settings.database_url, settings)
         self._cells = {
             name: self._control if url == settings.database_url else make_engine(url, settings)
@@ -112,13 +127,13 @@ class Databases:
     @contextmanager
     def control(self) -> Iterator[Connection]:
         """Open a transaction on the registry; it commits on leaving, rolls back on an exception."""
-        with _transaction(self._control, "BEGIN") as connection:
+        with self._transaction(self._control) as connection:
             yield connection
 
     @contextmanager
     def cell(self, name: str) -> Iterator[Connection]:
         """Open a transaction on a cell's own tables (jobs), outside every tenant."""
-        with _transaction(self._cells[name], "BEGIN") as connection:
+        with self._transaction(self._cells[name]) as connection:
             yield connection
 
     @contextmanager
@@ -132,8 +147,14 @@ class Databases:
         role = tenant.role
         if not ROLE_PATTERN.fullmatch(role):
             raise ValueError("not a tenant's role")
-        begin = f"BEGIN; SET LOCAL ROLE {role}; SET LOCAL search_path = {role}"
-        with _transaction(self._cells[tenant.cell], begin) as connection:
+        with self._transaction(self._cells[tenant.cell], role) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, engine: Engine, role: str = "") -> Iterator[Connection]:
+        """Open a transaction, in a tenant's role if one is given; it commits on leaving, rolls back on an exception."""
+        bind = f"; SET LOCAL ROLE {role}; SET LOCAL search_path = {role}" if role else ""
+        with translated_errors(), _begun(engine, self._begin + bind, role) as connection:
             yield connection
 
     def dispose(self) -> None:
@@ -143,15 +164,8 @@ class Databases:
 
 
 @contextmanager
-def _transaction(engine: Engine, begin: str) -> Iterator[Connection]:
-    """Open a transaction by the statements `begin`; it commits on leaving, rolls back on an exception."""
-    with translated_errors(), _begun(engine, begin) as connection:
-        yield connection
-
-
-@contextmanager
-def _begun(engine: Engine, begin: str) -> Iterator[Connection]:
-    connection = _connect(engine, begin)
+def _begun(engine: Engine, begin: str, owner: str) -> Iterator[Connection]:
+    connection = _connect(engine, begin, owner)
     try:
         with connection.begin():
             yield connection
@@ -159,8 +173,8 @@ def _begun(engine: Engine, begin: str) -> Iterator[Connection]:
         connection.close()
 
 
-def _connect(engine: Engine, begin: str) -> Connection:
-    """Return a connection with its transaction begun; those that died in the pool since their last use are thrown away.
+def _connect(engine: Engine, begin: str, owner: str) -> Connection:
+    """Return a connection with its owner's transaction begun; those that died in the pool since their last use are thrown away.
 
     Raises:
         DatabaseUnavailable
@@ -171,7 +185,7 @@ def _connect(engine: Engine, begin: str) -> Connection:
         assert isinstance(driver, psycopg.Connection)  # noqa: S101 - tells the type checker which driver the pool holds
         try:
             with psycopg.Cursor(driver) as cursor:
-                cursor.execute(begin)
+                cursor.execute(recycling.cleaning(connection.info, owner) + begin)
         except psycopg.errors.InvalidParameterValue:
             connection.close()
             raise UnknownHost from None  # the tenant was deleted a moment ago
@@ -179,5 +193,6 @@ def _connect(engine: Engine, begin: str) -> Connection:
             connection.invalidate()
             connection.close()
         else:
+            recycling.taken_by(connection.info, owner)
             return connection
     raise DatabaseUnavailable(retry_after_s=2)

@@ -1,0 +1,91 @@
+"""Behind PgBouncer in transaction mode: two server sessions for everybody, and still nothing passes from one tenant to another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+
+from tenants import service
+from tenants.models import Tenant
+from tests.acceptance.waiting import wait_until
+from tests.factories import Client, World, host_of, ok
+from tests.services.pgbouncer import BINARY, pgbouncer
+
+pytestmark = pytest.mark.skipif(not BINARY.exists(), reason="Debian's pgbouncer is not installed")
+SEEN = """
+SELECT current_user || ' ' || current_setting('role') || ' ' || current_setting('search_path') || ' ' || current_setting('TimeZone')
+    || ' ' || current_setting('statement_timeout') || ' ' || coalesce(current_setting('my.secret', true), '')
+    || ' ' || (SELECT count(*) FROM pg_prepared_statements) || ' ' || (SELECT count(*) FROM pg_cursors WHERE name = 'mine')
+    || ' ' || (SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory')
+"""
+LEAVINGS = (
+    "SET my.secret = 'x'", "SET timezone = 'Asia/Kathmandu'", "SET statement_timeout = 0", "PREPARE mine AS SELECT 1",
+    "DECLARE mine CURSOR WITH HOLD FOR SELECT 1", "SELECT pg_advisory_lock(7)",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bouncing(shared_world: World) -> Iterator[World]:
+    """A process that reaches its database through PgBouncer, and listens past it."""
+    with pgbouncer(shared_world.database.cluster) as through:
+        database = replace(shared_world.database, cluster=through)
+        process = World(database, shared_world.files_dir, behind_pgbouncer=True, listen_database_url=shared_world.database.app_url)
+        yield process
+        process.close()
+
+
+def test_requests_of_two_tenants_at_once(world: World, bouncing: World) -> None:
+    """Uploads, listings and downloads of two tenants on the same two sessions."""
+    clients = []
+    for _ in range(2):
+        account = world.create_user(world.create_tenant())
+        world.create_bucket(account.tenant)
+        clients.append(Client(bouncing.app, host_of(account.tenant), world.client(account).token))
+
+    def work(number: int) -> None:
+        client = clients[number % 2]
+        data = f"of tenant {number % 2}, {number}".encode()
+        file = world.upload(client, f"{number}.txt", data)
+        assert ok(client.get(f"/api/v1/files/{file['id']}"))["path"] == f"{number}.txt"
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(24)))
+    for parity, client in enumerate(clients):
+        names = {each["path"] for each in ok(client.get("/api/v1/buckets/media/files"))["items"]}
+        assert names == {f"{number}.txt" for number in range(24) if number % 2 == parity}
+
+
+def test_what_a_session_was_left_with_is_cleared(world: World, bouncing: World) -> None:
+    one, two = world.create_tenant(), world.create_tenant()
+    databases = bouncing.runtime.databases
+    for _ in range(3):
+        with databases.tenant(one.ref) as connection:
+            for each in (*LEAVINGS, f"SET ROLE {one.ref.role}"):
+                connection.exec_driver_sql(each)
+    for _ in range(6):
+        with databases.tenant(two.ref) as connection:
+            role = two.ref.role
+            assert connection.execute(text(SEEN)).scalar_one() == f"{role} {role} {role} UTC 30s  0 0 0"
+        with databases.control() as connection:
+            assert connection.execute(text(SEEN)).scalar_one() == 'strongroom_app none "$user", public UTC 30s  0 0 0'
+
+
+def test_changes_are_heard_past_it(world: World, bouncing: World, tenant: Tenant) -> None:
+    registry = bouncing.runtime.registry
+    registry.by_slug(tenant.slug)
+    wait_until(lambda: registry.listener.is_listening, 10)
+    wait_until(lambda: getattr(registry.by_slug(tenant.slug), "status", None) == "active", 5)
+    service.suspend_tenant(world.runtime.databases, tenant.id)
+    wait_until(lambda: getattr(registry.by_slug(tenant.slug), "status", None) == "suspended", 1)
+
+
+def test_a_tenants_whole_life(world: World, bouncing: World) -> None:
+    made = service.create_tenant(bouncing.runtime.databases, slug="behind-the-bouncer")
+    bouncing.create_bucket(made)
+    service.begin_deletion(bouncing.runtime.databases, made.id)
+    service.drop_schema(bouncing.runtime.databases, made)
+    assert world.sql("SELECT 1 FROM pg_roles WHERE rolname = %(role)s", role=made.ref.role) == []

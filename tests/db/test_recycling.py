@@ -1,0 +1,305 @@
+"""What one tenant's transaction leaves on a connection, however it ended, and what the next tenant finds: nothing."""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from strongroom.db.engines import Databases
+from strongroom.errors import DatabaseUnavailable, DomainError
+
+from tenants.models import Tenant
+from tests.acceptance.waiting import wait_until
+from tests.factories import World
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+LOOK = """
+SELECT current_user AS "user", current_setting('role') AS role, current_setting('search_path') AS search_path,
+    current_setting('TimeZone') AS time_zone, current_setting('statement_timeout') AS statement_timeout,
+    current_setting('application_name') AS application_name, coalesce(current_setting('my.secret', true), '') AS secret,
+    (SELECT count(*) FROM pg_class WHERE relnamespace = pg_my_temp_schema()) AS temporary,
+    (SELECT count(*) FROM pg_prepared_statements) AS prepared,
+    (SELECT count(*) FROM pg_cursors WHERE is_holdable OR name = 'mine') AS cursors,
+    (SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND locktype = 'advisory') AS locks,
+    (SELECT count(*) FROM pg_listening_channels()) AS channels
+"""
+LEAVINGS = (
+    "SET my.secret = 'of the first tenant'", "SET timezone = 'Asia/Kathmandu'", "SET statement_timeout = '12345s'",
+    "SET search_path = strongroom, pg_catalog", "SET application_name = 'spoilt'", "CREATE TEMPORARY TABLE mine (secret text)",
+    "PREPARE mine AS SELECT 1", "DECLARE mine CURSOR WITH HOLD FOR SELECT 1", "SELECT pg_advisory_lock(7)", "LISTEN mine",
+    "SET ROLE {other}",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two tenants, and a process with a single connection for both."""
+
+    world: World
+    databases: Databases
+    one: Tenant
+    two: Tenant
+
+    def seen_by(self, tenant: Tenant | None) -> dict[str, Any]:
+        """What a tenant, or the platform itself, finds on the connection."""
+        begin = self.databases.tenant(tenant.ref) if tenant else self.databases.control()
+        with begin as connection:
+            found = dict(connection.execute(text(LOOK)).one()._mapping)
+            found["pid"] = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+            return found
+
+    def clean(self, tenant: Tenant | None) -> dict[str, Any]:
+        """What it should find."""
+        role, path = (tenant.ref.role, tenant.ref.role) if tenant else ("none", '"$user", public')
+        return {
+            "user": role if tenant else "strongroom_app", "role": role, "search_path": path, "time_zone": "UTC",
+            "statement_timeout": "2s", "application_name": "strongroom", "secret": "", "temporary": 0, "prepared": 0, "cursors": 0,
+            "locks": 0, "channels": 0,
+        }  # fmt: skip
+
+    def assert_clean(self, same_connection_as: int = 0) -> None:
+        """The next tenant and the platform find nothing; and what the first sees again is its own."""
+        for tenant in (self.two, None, self.two):
+            seen = self.seen_by(tenant)
+            pid = seen.pop("pid")
+            assert seen == self.clean(tenant)
+            assert same_connection_as in {0, pid}
+        with self.databases.tenant(self.one.ref) as connection:
+            assert connection.execute(text("SELECT count(*) FROM users")).scalar_one() == 0
+
+
+@pytest.fixture
+def pair(empty_world: World) -> Pair:
+    """Temporary tables are allowed here, which they are not in a real deployment, so that something can be left."""
+    empty_world.sql(f'GRANT TEMPORARY ON DATABASE "{empty_world.database.name}" TO PUBLIC')
+    process = empty_world.again(pool_size=1, statement_timeout_s=2, pool_timeout_s=5)
+    return Pair(empty_world, process.runtime.databases, empty_world.create_tenant(), empty_world.create_tenant())
+
+
+def leave(pair: Pair, connection: Connection) -> int:
+    """Leave everything that a statement can; return the backend."""
+    pid: int = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    for each in LEAVINGS:
+        connection.exec_driver_sql(each.format(other=pair.one.ref.role))
+    return pid
+
+
+def by_commit(pair: Pair) -> int:
+    with pair.databases.tenant(pair.one.ref) as connection:
+        return leave(pair, connection)
+
+
+def by_an_exception(pair: Pair) -> int:
+    pid = by_commit(pair)
+    with suppress(LookupError), pair.databases.tenant(pair.one.ref) as connection:
+        leave_again(connection)
+        raise LookupError
+    return pid
+
+
+def leave_again(connection: Connection) -> None:
+    """What can be left twice."""
+    connection.exec_driver_sql("SET my.secret = 'again'")
+    connection.exec_driver_sql("SELECT pg_advisory_lock(8)")
+
+
+def fail(pair: Pair, error: type[Exception], *statements: str) -> None:
+    """Have the last of the statements fail, with more left behind before them."""
+
+    def run() -> None:
+        with pair.databases.tenant(pair.one.ref) as connection:
+            leave_again(connection)
+            for each in statements:
+                connection.exec_driver_sql(each)
+
+    with pytest.raises(error):
+        run()
+
+
+def by_a_failed_statement(pair: Pair) -> int:
+    pid = by_commit(pair)
+    fail(pair, DBAPIError, "SELECT 1 / 0")
+    return pid
+
+
+def by_a_statement_that_took_too_long(pair: Pair) -> int:
+    with pair.databases.tenant(pair.one.ref) as connection:
+        pid = leave(pair, connection)
+    fail(pair, DatabaseUnavailable, "SET LOCAL statement_timeout = '50ms'", "SELECT pg_sleep(30)")
+    return pid
+
+
+def when_sleeping(pair: Pair, pid: int, act: str) -> None:
+    """Act on a backend as soon as it sleeps."""
+    sleeping = "FROM pg_stat_activity WHERE pid = %(pid)s AND state = 'active' AND query LIKE 'SELECT pg_sleep%%'"
+    wait_until(lambda: pair.world.sql(f"SELECT {act}(pid) {sleeping}", pid=pid), 10)
+
+
+def by_a_cancelled_statement(pair: Pair) -> int:
+    pid = by_commit(pair)
+    thread = threading.Thread(target=lambda: when_sleeping(pair, pid, "pg_cancel_backend"))
+    thread.start()
+    fail(pair, DatabaseUnavailable, "SELECT pg_sleep(30)")
+    thread.join()
+    return pid
+
+
+def by_a_request_that_was_given_up(pair: Pair) -> int:
+    """The thread ends in the middle, as at a time-out of the server: SystemExit goes through everything."""
+    pid = by_commit(pair)
+
+    def give_up() -> None:
+        with suppress(SystemExit), pair.databases.tenant(pair.one.ref) as connection:
+            leave_again(connection)
+            raise SystemExit
+
+    thread = threading.Thread(target=give_up)
+    thread.start()
+    thread.join()
+    return pid
+
+
+def by_nobody_ending_it(pair: Pair) -> int:
+    """A transaction that is dropped without a word, as by a generator that nobody exhausts."""
+    pid = by_commit(pair)
+    transaction = pair.databases.tenant(pair.one.ref)
+    leave_again(transaction.__enter__())
+    del transaction
+    gc.collect()
+    return pid
+
+
+def by_a_lost_connection(pair: Pair) -> int:
+    pid = by_commit(pair)
+    gone = threading.Thread(target=lambda: when_sleeping(pair, pid, "pg_terminate_backend"))
+    gone.start()
+    fail(pair, DomainError, "SELECT pg_sleep(30)")
+    gone.join()
+    return 0
+
+
+def by_an_open_result(pair: Pair) -> int:
+    """Rows that nobody fetched, on a cursor of the server and on one of the client."""
+    pid = by_commit(pair)
+    with pair.databases.tenant(pair.one.ref) as connection:
+        connection.execution_options(stream_results=True).exec_driver_sql("SELECT generate_series(1, 100000)").fetchone()
+    with suppress(LookupError), pair.databases.tenant(pair.one.ref) as connection:
+        connection.exec_driver_sql("SELECT generate_series(1, 1000)").fetchone()
+        raise LookupError
+    return pid
+
+
+ENDS: list[Callable[[Pair], int]] = [
+    by_commit, by_an_exception, by_a_failed_statement, by_a_statement_that_took_too_long, by_a_cancelled_statement,
+    by_a_request_that_was_given_up, by_nobody_ending_it, by_a_lost_connection, by_an_open_result,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("ends", ENDS, ids=lambda each: each.__name__)
+def test_the_next_tenant_finds_nothing(pair: Pair, ends: Callable[[Pair], int]) -> None:
+    pair.assert_clean(ends(pair))
+
+
+def test_nothing_comes_back_when_the_next_transaction_fails(pair: Pair) -> None:
+    """The clearing holds although what came after it is rolled back."""
+    by_commit(pair)
+    with suppress(LookupError), pair.databases.tenant(pair.two.ref):
+        raise LookupError
+    pair.assert_clean()
+
+
+def test_a_transaction_within_another_has_a_connection_of_its_own(pair: Pair) -> None:
+    process = pair.world.again(pool_size=2, statement_timeout_s=2)
+    nested = Pair(pair.world, process.runtime.databases, pair.one, pair.two)
+    with nested.databases.tenant(pair.one.ref) as outer:
+        pid = leave(nested, outer)
+        seen = nested.seen_by(pair.two)
+        assert seen.pop("pid") != pid
+        assert seen == nested.clean(pair.two)
+        outer.exec_driver_sql(f"SET LOCAL ROLE {pair.one.ref.role}")
+        assert outer.exec_driver_sql("SELECT current_user").scalar_one() == pair.one.ref.role
+    nested.assert_clean()
+
+
+WORKER = """
+import sys, time
+from sqlalchemy import text
+from strongroom.config import Settings
+from strongroom.db.engines import Databases, TenantRef
+from uuid import UUID
+settings = Settings.model_validate_json(sys.argv[1])
+with Databases(settings).tenant(TenantRef(UUID(sys.argv[2]), "default")) as connection:
+    connection.execute(text("SELECT pg_advisory_lock(99)"))
+    connection.execute(text("INSERT INTO users (id, email, email_key, role, status) SELECT gen_random_uuid(), 'a', 'a', 'owner', 'active'"))
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_killed_worker_leaves_nothing_behind(pair: Pair) -> None:
+    settings = {"database_url": pair.world.database.app_url, "broker_url": "memory://", "master_key": "A" * 43 + "="}
+    command = [sys.executable, "-c", WORKER, json.dumps(settings), str(pair.one.id)]
+    held = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 99"
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as worker:
+        try:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == b"held\n"
+            assert pair.world.sql(held)
+        finally:
+            worker.kill()
+    wait_until(lambda: not pair.world.sql(held), 10)
+    assert pair.world.rows(pair.one, "users") == []
+
+
+def test_temporary_tables_are_refused_to_begin_with(world: World, tenant: Tenant) -> None:
+    for begin in (world.runtime.databases.tenant(tenant.ref), world.runtime.databases.control()):
+        with pytest.raises(DBAPIError, match="temporary"), begin as connection:
+            connection.exec_driver_sql("CREATE TEMPORARY TABLE mine (secret text)")
+
+
+def test_the_pool_is_bounded(world: World, tenant: Tenant) -> None:
+    few = world.again(pool_size=2, pool_timeout_s=0.05).runtime.databases
+    with few.tenant(tenant.ref), few.tenant(tenant.ref), pytest.raises(DatabaseUnavailable), few.tenant(tenant.ref):
+        raise AssertionError("a third connection")
+
+
+def test_a_connection_is_replaced_after_so_many_tenants(world: World) -> None:
+    databases = world.again(pool_size=1, connection_max_tenants=3).runtime.databases
+    tenants = [world.create_tenant() for _ in range(4)]
+
+    def pid(tenant: Tenant) -> int:
+        with databases.tenant(tenant.ref) as connection:
+            found: int = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+            return found
+
+    first = [pid(tenants[number]) for number in (0, 1, 0, 1, 0, 2)]  # the third tenant is the last one
+    assert len(set(first)) == 1
+    second = [pid(tenants[number]) for number in (3, 3, 2, 3)]
+    assert len(set(second)) == 1
+    assert set(first).isdisjoint(second)
+    wait_until(lambda: not world.sql("SELECT 1 FROM pg_stat_activity WHERE pid = %(pid)s", pid=first[0]), 10, "the old backend is gone")
+
+
+def test_statements_are_compiled_once_for_all_tenants(world: World) -> None:
+    """SQLAlchemy's cache of compiled statements does not grow with tenants: their schema is in the path, not in the text."""
+    runtime = world.again().runtime
+    client_of: list[Tenant] = [world.create_tenant() for _ in range(6)]
+
+    def touch(tenant: Tenant) -> int:
+        with runtime.tenant(tenant) as connection:
+            for table in ("users", "buckets", "files"):
+                connection.execute(text(f"SELECT count(*) FROM {table}"))  # noqa: S608 - three constants
+            return len(connection.engine._compiled_cache or ())
+
+    sizes = [touch(each) for each in client_of]
+    assert len(set(sizes)) == 1
