@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+from functools import lru_cache
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -20,6 +21,7 @@ from strongroom.errors import ConfigurationError
 
 NONCE_BYTES = 12
 KEY_ID_BYTES = 4
+DERIVED_KEYS = 4096
 
 
 def derive(master: bytes, scope: bytes, purpose: str) -> bytes:
@@ -33,14 +35,15 @@ class KeyRing:
     def __init__(self, settings: Settings) -> None:
         masters = [settings.master_key, *settings.master_keys_old]
         self._masters = [base64.b64decode(key.get_secret_value()) for key in masters]
+        self._derive = lru_cache(DERIVED_KEYS)(derive)  # every request needs one or two
 
     def tenant_key(self, tenant_id: UUID, purpose: str) -> bytes:
         """Return the tenant's key for a purpose."""
-        return derive(self._masters[0], tenant_id.bytes, purpose)
+        return self._derive(self._masters[0], tenant_id.bytes, purpose)
 
     def operator_key(self, purpose: str) -> bytes:
         """Return the operators' key for a purpose."""
-        return derive(self._masters[0], b"operator", purpose)
+        return self._derive(self._masters[0], b"operator", purpose)
 
     def seal(self, plain: bytes, context: str) -> bytes:
         """Encrypt (AES-256-GCM): key id, nonce, ciphertext. `context` must be given again to open it."""
