@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import itertools
 import threading
 import zipfile
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from strongroom.errors import StorageUnavailable
-from strongroom.files import archive
+from strongroom.files import archive, archive_names
 from strongroom.files.archive_names import ArchiveNames, safe_segment
 from strongroom.storage.bound import TenantStorage
 
@@ -227,6 +230,13 @@ def test_memory_does_not_grow_with_the_archive() -> None:
     (["a. /b.", "a/b"], ["a__/b_", "a/b"]),
     (["Folder/x", "folder/X"], ["Folder/x", "Folder/X (2)"]),
     ([".hidden", ".hidden"], [".hidden", ".hidden (2)"]),
+    (["straße", "STRASSE", "ﬁle", "file", "é", "e\u0301"], ["straße", "STRASSE (2)", "ﬁle", "file (2)", "é", "e\u0301 (2)"]),
+    (["a.txt", "a (2).txt", "A.txt", "a.TXT"], ["a.txt", "a (2).txt", "A (3).txt", "a (4).TXT"]),
+    (["com¹", "LPT².txt", "con .txt", "CONIN$", "com¼"], ["_com¹", "_LPT².txt", "_con .txt", "_CONIN$", "com¼"]),
+    (["../../etc/passwd", "/etc/passwd", "./a", "a/../b"], ["__/__/etc/passwd", "_/etc/passwd", "_/a", "a/__/b"]),
+    (["x" * 300 + ".txt", "x" * 301 + ".txt"], ["x" * 196 + ".txt", "x" * 196 + " (2).txt"]),
+    (["漢" * 300 + "/" + "y" * 1000], ["漢" * 66 + "/" + "y" * 200]),
+    (["z." + "x" * 300], ["z." + "x" * 198]),
     (["archive.tar.gz", "archive.tar.gz"], ["archive.tar.gz", "archive.tar (2).gz"]),
 ])  # fmt: skip
 def test_names(paths: list[str], names: list[str]) -> None:
@@ -241,6 +251,35 @@ def test_no_name_leads_out(segment: str) -> None:
     assert safe.strip(". ") == safe or safe.endswith("_")
     assert not set(safe) & set('/\\\x00<>:"|?*\u202e')
     assert safe not in {".", ".."}
+
+
+@given(st.lists(st.text(max_size=12), min_size=1, max_size=6))
+def test_no_text_leads_out_or_is_there_twice(paths: list[str]) -> None:
+    made = ArchiveNames()
+    names = [made.free(path.encode(errors="replace").decode()) for path in [*paths, *paths]]
+    assert len({name.casefold() for name in names}) == len(names)
+    for name in names:
+        segments = name.split("/")
+        assert not {"", ".", ".."} & set(segments)
+        assert all(len(segment.encode()) <= 255 and segment.rstrip(". ") == segment for segment in segments)
+        assert "\\" not in name
+    folders = {name.rpartition("/")[0].casefold() for name in names}
+    assert not folders & {name.casefold() for name in names}, "a file where a folder is"
+
+
+def test_many_names_alike_cost_no_more_than_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    real = archive_names._same
+
+    def same(name: str) -> str:
+        looked.append(name)
+        return real(name)
+
+    monkeypatch.setattr(archive_names, "_same", same)
+    names, many = ArchiveNames(), 2000
+    variants = ["".join(letters) for letters in itertools.islice(itertools.product(*zip("abcdefghijk", "ABCDEFGHIJK", strict=True)), many)]
+    assert len({names.free(name).casefold() for name in variants}) == many
+    assert len(looked) < 8 * many
 
 
 def test_names_stay_apart_however_many() -> None:

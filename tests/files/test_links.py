@@ -15,6 +15,7 @@ from strongroom.security.tokens import sign
 
 from tenants.models import Tenant
 from tests.factories import Account, Client, World, object_url, ok, problem
+from tests.slow import all_at_once
 
 pytestmark = pytest.mark.usefixtures("bucket")
 TEXT = b"a text for whoever has the link, " * 100
@@ -228,15 +229,52 @@ def test_of_many_at_once_one_has_it(world: World, client: Client, file: Any, ten
     assert len(world.rows(tenant, "access_log", "operation = 'download'")) == 1
 
 
+@pytest.mark.parametrize("headers", [
+    {"If-None-Match": "*"}, {"If-None-Match": "{tag}"}, {"If-Match": '"x"'}, {"Range": "bytes=99999-"}, {"If-Modified-Since": "{date}"},
+    {"Accept-Encoding": "identity;q=0, x"},
+], ids=str)  # fmt: skip
+def test_an_answer_without_bytes_does_not_use_it_up(client: Client, stranger: Client, file: Any, headers: dict[str, str]) -> None:
+    path = path_of(link(client, file, single_use=True))
+    head = stranger.head(path)
+    told = {"{tag}": head.headers["ETag"], "{date}": head.headers["Last-Modified"]}
+    sent = {name: told.get(value, value) for name, value in headers.items()}
+    for method in ("GET", "HEAD"):
+        answer = stranger.open(method, path, headers=sent)
+        assert answer.status_code in {304, 406, 412, 416}
+        assert TEXT not in answer.data
+    assert stranger.get(path).data == TEXT
+
+
+def test_a_download_that_broke_off_cannot_be_resumed(client: Client, stranger: Client, file: Any) -> None:
+    """Whoever had the first byte has had the link: else each range would be one more download."""
+    path = path_of(link(client, file, single_use=True))
+    tag = stranger.head(path).headers["ETag"]
+    first = stranger.get(path, headers={"Range": "bytes=0-3"})
+    assert (first.status_code, first.data) == (206, TEXT[:4])
+    for headers in ({"Range": "bytes=4-"}, {"Range": "bytes=4-", "If-Range": tag}, {"If-None-Match": tag}, {}):
+        problem(stranger.get(path, headers=headers), 410, "link_used")
+
+
+def test_heads_and_gets_at_once(world: World, client: Client, file: Any, tenant: Tenant) -> None:
+    """Each GET wants another range, so that together they would have the file."""
+    path = path_of(link(client, file, single_use=True))
+    ranges = [{"Range": f"bytes={start}-{start + 2}"} for start in range(0, 12, 3)]
+    gets = [lambda headers=headers: world.client(tenant).get(path, headers=headers) for headers in ranges]
+    answers = all_at_once([*gets, *[lambda: world.client(tenant).head(path)] * 4])
+    assert sorted(answer.status_code for answer in answers[:4]) == [206, 410, 410, 410]
+    assert {answer.status_code for answer in answers[4:]} <= {200, 410}
+    assert len(world.rows(tenant, "used_links")) == 1
+
+
 def test_used_links_are_forgotten_in_time(world: World, client: Client, stranger: Client, file: Any, tenant: Tenant) -> None:
     paths = [path_of(link(client, file, single_use=True)) for _ in range(2)]
     for path in paths:
         stranger.get(path)
     assert links.forget_used(world.runtime, tenant) == 0
-    world.tenant_sql(
-        tenant,
-        "UPDATE {t}.used_links SET expires_at = now() - interval '1 second' WHERE id = (SELECT min(id::text)::uuid FROM {t}.used_links)",
-    )
+    over = "UPDATE {t}.used_links SET expires_at = now() - %(ago)s::interval WHERE id = (SELECT min(id::text)::uuid FROM {t}.used_links)"
+    world.tenant_sql(tenant, over, ago="1 second")
+    assert links.forget_used(world.runtime, tenant) == 0, "a process whose clock is slow would take its token once more"
+    world.tenant_sql(tenant, over, ago="2 hours")
     assert links.forget_used(world.runtime, tenant) == 1
     assert len(world.rows(tenant, "used_links")) == 1
 

@@ -55,6 +55,35 @@ def test_anybody_may_have_it(anybody: Client, file: Any) -> None:
     assert anybody.get(URL, headers={"Accept-Encoding": "gzip"}).headers["Content-Encoding"] == "gzip"
 
 
+def test_no_cache_keeps_a_failure(world: World, tenant: Tenant, client: Client, anybody: Client, file: Any) -> None:
+    """What is not there now, or may not be had yet, may be there in a moment."""
+    pending = object_url("site", "new.txt")
+    world.upload(client, "new.txt", b"new", bucket="site")
+    gone = object_url("site", "gone.txt")
+    ok(client.delete(f"/api/v1/files/{world.upload(client, 'gone.txt', b'gone', bucket='site')['id']}"), 204)
+    tag = f'"{file["etag"]}"'
+    cases: list[tuple[str, str, dict[str, str], int]] = [
+        ("GET", NOWHERE, {}, 404), ("GET", pending, {}, 404), ("GET", gone, {}, 404), ("GET", URL, {"Range": "bytes=999999-"}, 416),
+        ("GET", URL, {"If-Match": '"x"'}, 412), ("GET", URL, {"Accept-Encoding": "identity;q=0"}, 406), ("POST", URL, {}, 405),
+        ("GET", object_url("site", "a/../b"), {}, 400), ("GET", object_url("none", "a"), {}, 401), ("PUT", URL, {}, 401),
+        ("GET", f"{URL}?version={file['version_id']}", {}, 401), ("GET", URL, {"Authorization": "Bearer x"}, 401),
+        ("GET", NOWHERE, {"If-None-Match": tag}, 404),
+    ]  # fmt: skip
+    for method, url, headers, status in cases:
+        for each in {method, "HEAD"} if method == "GET" else {method}:
+            answer = anybody.open(each, url, headers=headers)
+            assert (answer.status_code, answer.headers["Cache-Control"]) == (status, "no-store"), (each, url)
+            assert not {"ETag", "Last-Modified", "Expires", "Age"} & set(answer.headers.keys()), (each, url)
+    world.tenant_sql(tenant, "UPDATE {t}.versions SET status = 'quarantined', verdict = 'infected'")
+    infected = anybody.get(URL)
+    assert (infected.status_code, infected.headers["Cache-Control"]) == (404, "no-store")
+    world.stored(tenant)[0].unlink()
+    world.tenant_sql(tenant, "UPDATE {t}.versions SET status = 'available', verdict = 'clean'")
+    lost = [anybody.get(each) for each in (URL, pending)]
+    assert 404 in {each.status_code for each in lost}
+    assert {each.headers["Cache-Control"] for each in lost if each.status_code == 404} == {"no-store"}
+
+
 def test_a_page_cannot_run_on_our_origin(world: World, client: Client, anybody: Client, file: Any) -> None:  # noqa: ARG001
     world.upload(client, "a.html", b"<!doctype html><script>alert(1)</script>", bucket="site", Content_Type="text/html")
     world.run_jobs()
