@@ -12,8 +12,9 @@ from strongroom.auth.gate import bearer
 from strongroom.auth.jwt import session_of, token_pair
 from strongroom.auth.schemas import LoginSchema, RefreshSchema, SessionPage, TokenSchema
 from strongroom.db.ids import parse_id
-from strongroom.errors import TokenInvalid, Unauthenticated
+from strongroom.errors import InvalidCredentials, RefreshReused, TokenExpired, TokenInvalid, Unauthenticated
 from strongroom.http.context import current_principal, current_tenant, remote_addr, runtime
+from strongroom.http.describing import described
 from strongroom.http.json import Blueprint
 from strongroom.http.pace import limit_failed_logins
 from strongroom.http.permissions import public, requires
@@ -26,6 +27,7 @@ blueprint = Blueprint("auth", __name__, url_prefix="/api/v1", description="Sign 
 @limit_failed_logins
 @blueprint.arguments(LoginSchema)
 @blueprint.response(200, TokenSchema)
+@described(fails=(InvalidCredentials,))
 def login(body: dict[str, Any]) -> dict[str, Any]:
     """Sign in with e-mail and password."""
     grant = service.login(
@@ -51,6 +53,13 @@ def refresh_token(body: dict[str, Any]) -> str:
 @public
 @blueprint.arguments(RefreshSchema, required=False)
 @blueprint.response(200, TokenSchema)
+@described(
+    fails=(
+        Unauthenticated,
+        TokenExpired,
+        RefreshReused,
+    )
+)
 def refresh(body: dict[str, Any] | None = None) -> dict[str, Any]:
     """Change a refresh token for a new pair. One that is used twice ends its session."""
     session_id, refresh_id = session_of(refresh_token(body or {}), "refresh")

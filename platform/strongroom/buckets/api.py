@@ -7,7 +7,9 @@ from typing import Any
 from strongroom.access import Role, Scope
 from strongroom.buckets import service
 from strongroom.buckets.schemas import BucketPage, BucketSchema, NewBucketSchema, PolicySchema
+from strongroom.errors import AlreadyExists, BucketNotEmpty
 from strongroom.http.context import current_principal, current_tenant, runtime
+from strongroom.http.describing import described
 from strongroom.http.json import Blueprint
 from strongroom.http.paging import PageQuery, cursor_at, position_of
 from strongroom.http.permissions import requires
@@ -32,6 +34,7 @@ def list_buckets(page: dict[str, Any]) -> dict[str, Any]:
 @requires(Role.ADMIN, Scope.ADMIN)
 @blueprint.arguments(NewBucketSchema)
 @blueprint.response(201, BucketSchema)
+@described(fails=(AlreadyExists,))
 def create_bucket(body: dict[str, Any]) -> Any:
     """Make a bucket."""
     return service.create_bucket(runtime(), current_tenant(), current_principal(), **body)
@@ -57,6 +60,7 @@ def update_bucket(body: dict[str, Any], bucket: str) -> Any:
 @blueprint.delete("/<bucket>")
 @requires(Role.ADMIN, Scope.ADMIN)
 @blueprint.response(204)
+@described(fails=(BucketNotEmpty,))
 def delete_bucket(bucket: str) -> None:
     """Remove an empty bucket."""
     service.delete_bucket(runtime(), current_tenant(), current_principal(), bucket)

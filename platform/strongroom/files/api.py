@@ -11,9 +11,11 @@ from flask import Response, request, url_for
 
 from strongroom.access import Role, Scope
 from strongroom.db.ids import parse_id
+from strongroom.errors import AlreadyExists, InvalidPath, LinkExpired, LinkUsed, PreconditionFailed
 from strongroom.files import grants, links, service
 from strongroom.files.download import Manner, send_file
 from strongroom.files.schemas import (
+    CONTENT,
     ContentQuery,
     FileChange,
     FileListQuery,
@@ -26,13 +28,13 @@ from strongroom.files.schemas import (
 )
 from strongroom.http.conditions import etags
 from strongroom.http.context import current_principal, current_tenant, own_url, runtime
+from strongroom.http.describing import BYTES, CONDITIONS, SENDING, described
 from strongroom.http.json import Blueprint
 from strongroom.http.paging import PageQuery, cursor_at, position_of
 from strongroom.http.permissions import public, requires
 from strongroom.usage.http import caller
 
 blueprint = Blueprint("files", __name__, url_prefix="/api/v1", description="Files by id: metadata, versions, trash.")
-BYTES = {200: {"description": "The bytes.", "content": {"application/octet-stream": {}}}, 206: {"description": "The ranges."}}
 
 
 @blueprint.get("/buckets/<bucket>/files")
@@ -61,6 +63,7 @@ def get_file(file_id: str) -> Any:
 
 @blueprint.patch("/files/<file_id>")
 @requires(Role.MEMBER, Scope.FILES_WRITE)
+@described(fails=(InvalidPath, AlreadyExists))
 @blueprint.arguments(FileChange)
 @blueprint.response(200, FileSchema)
 def update_file(body: dict[str, Any], file_id: str) -> Any:
@@ -70,6 +73,7 @@ def update_file(body: dict[str, Any], file_id: str) -> Any:
 
 @blueprint.delete("/files/<file_id>")
 @requires(Role.MEMBER, Scope.FILES_WRITE)
+@described(takes=("If-Match",), fails=(PreconditionFailed,))
 @blueprint.response(204)
 def delete_file(file_id: str) -> None:
     """Move a file to the trash."""
@@ -80,7 +84,8 @@ def delete_file(file_id: str) -> None:
 @blueprint.get("/files/<file_id>/content")
 @requires(Role.VIEWER, Scope.FILES_READ)
 @blueprint.arguments(ContentQuery, location="query")
-@blueprint.doc(responses=BYTES)
+@described(takes=CONDITIONS, gives=BYTES, fails=SENDING)
+@blueprint.doc(responses=CONTENT)
 def get_content(query: dict[str, Any], file_id: str) -> Response:
     """Get a file's bytes by its id; also of a former version."""
     grant = grants.grant_by_id(runtime(), current_tenant(), current_principal(), parse_id(file_id), query["version"])
@@ -102,7 +107,8 @@ def presign(body: dict[str, Any], file_id: str) -> dict[str, Any]:
 
 @blueprint.get("/links/<token>")
 @public
-@blueprint.doc(responses=BYTES, security=[])
+@described(takes=CONDITIONS, gives=BYTES, fails=(*SENDING, LinkExpired, LinkUsed))
+@blueprint.doc(responses=CONTENT)
 def get_link(token: str) -> Response:
     """Get the bytes that a link leads to."""
     tenant = current_tenant()
@@ -129,6 +135,7 @@ def restore_version(file_id: str, version_id: str) -> Any:
 
 @blueprint.post("/files/<file_id>/undelete")
 @requires(Role.MEMBER, Scope.FILES_WRITE)
+@described(fails=(AlreadyExists,))
 @blueprint.response(200, FileSchema)
 def undelete_file(file_id: str) -> Any:
     """Bring a file back from the trash."""

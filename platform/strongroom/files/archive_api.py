@@ -9,12 +9,14 @@ from typing import Any
 from flask import Response, request
 
 from strongroom.access import Role, Scope
+from strongroom.errors import ArchiveTooLarge, InvalidPath
 from strongroom.files import archive
 from strongroom.files.archive import Archive, Selection
 from strongroom.files.download import keep_sending
 from strongroom.files.headers import disposition
 from strongroom.files.schemas import ArchiveQuery, SelectionSchema
 from strongroom.http.context import current_principal, current_tenant, runtime
+from strongroom.http.describing import described
 from strongroom.http.json import Blueprint
 from strongroom.http.permissions import requires
 from strongroom.usage.http import caller
@@ -28,6 +30,7 @@ ZIP = {200: {"description": "The archive.", "content": {"application/zip": {}}}}
 @blueprint.get(ROUTE)
 @requires(Role.VIEWER, Scope.FILES_READ)
 @blueprint.arguments(ArchiveQuery, location="query")
+@described(gives={200: ("Content-Disposition",)}, fails=(InvalidPath, ArchiveTooLarge))
 @blueprint.doc(responses=ZIP)
 def get_archive(query: dict[str, Any], bucket: str) -> Response:
     """Get everything below a prefix as one ZIP."""
@@ -37,6 +40,7 @@ def get_archive(query: dict[str, Any], bucket: str) -> Response:
 @blueprint.post(ROUTE)
 @requires(Role.VIEWER, Scope.FILES_READ)
 @blueprint.arguments(SelectionSchema)
+@described(gives={200: ("Content-Disposition",)}, fails=(InvalidPath, ArchiveTooLarge))
 @blueprint.doc(responses=ZIP)
 def post_archive(body: dict[str, Any], bucket: str) -> Response:
     """Get some files as one ZIP."""

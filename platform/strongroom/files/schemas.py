@@ -155,6 +155,18 @@ class ContentQuery(VersionQuery):
     )
 
 
+CONTENT = {
+    200: {"description": "The bytes.", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}},
+    206: {
+        "description": "The ranges; several as `multipart/byteranges`.",
+        "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}},
+    },
+    302: {"description": "The provider sends them."},
+    304: {"description": "The copy that the client has is still good."},
+}
+"""The answers of a download, for the API's description."""
+
+
 class NewLinkSchema(Schema):
     """A link to be made."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from strongroom.auth.gate import bearer
 from strongroom.errors import CATALOGUE, DomainError, NotFound
 from strongroom.health.metrics import make_registry
 from strongroom.http.context import runtime
+from strongroom.http.openapi import complete
 from strongroom.http.permissions import anywhere, platform_only, shared
 from tenants.tables import plans
 
@@ -123,8 +125,7 @@ def operator_docs() -> Response:
 @lru_cache(maxsize=4)
 def _spec_of(app: Any, prefix: str) -> str:
     spec = app.extensions["flask-smorest"]["apis"][""]["ext_obj"].spec.to_dict()
-    paths = {path: operations for path, operations in spec["paths"].items() if path.startswith(prefix)}
-    text_: str = app.json.dumps({**spec, "paths": paths})
+    text_: str = app.json.dumps(complete(app, json.loads(app.json.dumps(spec)), prefix))
     return text_
 
 

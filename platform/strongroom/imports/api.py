@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from strongroom.access import Role, Scope
+from strongroom.errors import OutboundRefused
 from strongroom.http.conditions import etags
 from strongroom.http.context import current_principal, current_tenant, runtime
+from strongroom.http.describing import BEGINNING, described
 from strongroom.http.json import Blueprint
 from strongroom.http.permissions import requires
 from strongroom.imports import service
@@ -18,6 +20,7 @@ blueprint = Blueprint("imports", __name__, url_prefix="/api/v1/uploads", descrip
 
 @blueprint.post("/from-url")
 @requires(Role.MEMBER, Scope.FILES_WRITE)
+@described(gives={202: ("Location",)}, fails=(*BEGINNING, OutboundRefused))
 @blueprint.arguments(ImportSchema)
 @blueprint.response(202, BegunImport, description="A worker fetches the file; `/uploads/{id}` tells how far it is.")
 def import_by_url(body: dict[str, Any]) -> tuple[Upload, dict[str, str]]:

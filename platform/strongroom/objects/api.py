@@ -8,15 +8,24 @@ from flask import Response, request
 from marshmallow import Schema, fields
 
 from strongroom.access import Role, Scope
-from strongroom.errors import BadRequest, DomainError
+from strongroom.errors import (
+    BadRequest,
+    ChecksumMismatch,
+    DomainError,
+    InvalidPath,
+    PreconditionFailed,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
 from strongroom.files import grants, service
 from strongroom.files.download import Manner, send_file
 from strongroom.files.models import File
 from strongroom.files.paths import path_from_wsgi
-from strongroom.files.schemas import ContentQuery, FileSchema
+from strongroom.files.schemas import CONTENT, ContentQuery, FileSchema
 from strongroom.http.body import body_length, request_body, streaming
 from strongroom.http.conditions import digests, etags
 from strongroom.http.context import current_principal, current_tenant, current_visitor, runtime
+from strongroom.http.describing import BYTES, CONDITIONS, RECEIVING, SENDING, described
 from strongroom.http.json import Blueprint
 from strongroom.http.permissions import requires, requires_unless_public
 from strongroom.uploads import service as uploads
@@ -57,14 +66,8 @@ def _path() -> str:
 @blueprint.get(ROUTE)
 @requires_unless_public(Role.VIEWER, Scope.FILES_READ)
 @blueprint.arguments(ContentQuery, location="query")
-@blueprint.doc(
-    responses={
-        200: {"description": "The bytes.", "content": {"application/octet-stream": {}}},
-        206: {"description": "The ranges."},
-        302: {"description": "The provider sends them."},
-    },
-    security=[{"bearer": []}, {}],
-)
+@described(takes=CONDITIONS, gives=BYTES, fails=SENDING, preflight=PREFLIGHT)
+@blueprint.doc(responses=CONTENT, security=[{"bearer": []}, {}])
 def get_object(query: dict[str, Any], bucket: str, path: str) -> Response:  # noqa: ARG001 - the path is taken from the raw bytes
     """Get a file's bytes: whole, ranges, or 304 when the client's copy is still good. Of a public bucket without a credential."""
     grant = grants.grant_by_path(runtime(), current_tenant(), current_visitor(), bucket, _path(), query["version"])
@@ -82,13 +85,10 @@ def _let_pages_ask(response: Response) -> Response:
 @blueprint.put(ROUTE)
 @requires(Role.MEMBER, Scope.FILES_WRITE)
 @streaming
-@blueprint.doc(
-    requestBody={"required": True, "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
-    parameters=[
-        {"in": "header", "name": name, "schema": {"type": "string"}}
-        for name in ("If-Match", "If-None-Match", "Content-Digest", "Content-MD5", "Idempotency-Key")
-    ],
+@described(
+    takes=("If-Match", "If-None-Match", "Content-Digest", "Content-MD5"), gives={201: ("ETag",)}, fails=(*RECEIVING, ChecksumMismatch)
 )
+@blueprint.doc(requestBody={"required": True, "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}})
 @blueprint.response(201, FileSchema, description="Stored as a new version, and durable.")
 def put_object(bucket: str, path: str) -> tuple[Any, dict[str, str]]:  # noqa: ARG001 - the path is taken from the raw bytes
     """Store a file from the request's body, in one stream of fixed memory."""
@@ -111,6 +111,7 @@ def put_object(bucket: str, path: str) -> tuple[Any, dict[str, str]]:  # noqa: A
 @blueprint.post("/<bucket>")
 @requires(Role.MEMBER, Scope.FILES_WRITE)
 @streaming
+@described(fails=(*RECEIVING, UnsupportedMediaType, ValidationFailed), preflight=PREFLIGHT)
 @blueprint.doc(requestBody={"required": True, "content": {"multipart/form-data": {"schema": FORM}}})
 @blueprint.response(201, StoredFiles, description="All files are stored, and durable.")
 def post_form(bucket: str) -> dict[str, Any]:
@@ -141,6 +142,7 @@ def post_form(bucket: str) -> dict[str, Any]:
 
 @blueprint.delete(ROUTE)
 @requires(Role.MEMBER, Scope.FILES_WRITE)
+@described(takes=("If-Match",), fails=(InvalidPath, PreconditionFailed))
 @blueprint.response(204)
 def delete_object(bucket: str, path: str) -> None:  # noqa: ARG001 - the path is taken from the raw bytes
     """Move a file to the trash."""

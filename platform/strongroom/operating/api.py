@@ -11,8 +11,21 @@ from strongroom.auth.api import refresh_token
 from strongroom.auth.jwt import session_of, token_pair
 from strongroom.auth.schemas import LoginSchema, RefreshSchema, TokenSchema
 from strongroom.db.ids import parse_id
-from strongroom.errors import TokenInvalid, ValidationFailed
+from strongroom.errors import (
+    AlreadyExists,
+    Conflict,
+    InvalidCredentials,
+    ProviderInUse,
+    RefreshReused,
+    StorageUnavailable,
+    TokenExpired,
+    TokenInvalid,
+    Unauthenticated,
+    UnknownProviderKind,
+    ValidationFailed,
+)
 from strongroom.http.context import current_operator, runtime
+from strongroom.http.describing import described
 from strongroom.http.json import Blueprint
 from strongroom.http.pace import limit_failed_logins
 from strongroom.http.permissions import operators_only, platform_only
@@ -75,6 +88,7 @@ def _range(query: dict[str, Any]) -> tuple[date, date]:
 @limit_failed_logins
 @blueprint.arguments(LoginSchema)
 @blueprint.response(200, TokenSchema)
+@described(fails=(InvalidCredentials,))
 def login(body: dict[str, Any]) -> dict[str, Any]:
     """Sign in as an operator."""
     return token_pair(operators.login(runtime(), email=body["email"], password=body["password"], kind="api"))
@@ -84,6 +98,14 @@ def login(body: dict[str, Any]) -> dict[str, Any]:
 @platform_only
 @blueprint.arguments(RefreshSchema, required=False)
 @blueprint.response(200, TokenSchema)
+@described(
+    fails=(
+        Unauthenticated,
+        TokenInvalid,
+        TokenExpired,
+        RefreshReused,
+    )
+)
 def refresh(body: dict[str, Any] | None = None) -> dict[str, Any]:
     """Change a refresh token for a new pair."""
     session_id, refresh_id = session_of(refresh_token(body or {}), "refresh")
@@ -117,6 +139,7 @@ def list_tenants(query: dict[str, Any]) -> dict[str, Any]:
 @operators_only("admin")
 @blueprint.arguments(NewTenantSchema)
 @blueprint.response(201, OperatedTenantSchema)
+@described(fails=(AlreadyExists,))
 def create_tenant(body: dict[str, Any]) -> dict[str, Any]:
     """Make a tenant with its first owner."""
     return shown(service.create_tenant(runtime(), current_operator().email, **body))
@@ -134,6 +157,7 @@ def get_tenant(slug: str) -> dict[str, Any]:
 @operators_only("admin")
 @blueprint.arguments(LimitsChange)
 @blueprint.response(200, OperatedTenantSchema)
+@described(fails=(Conflict,))
 def update_tenant(body: dict[str, Any], slug: str) -> dict[str, Any]:
     """Change a tenant's plan or limits."""
     return shown(service.set_limits(runtime(), current_operator().email, slug, plan=body.get("plan"), limits=body.get("limits")))
@@ -151,6 +175,7 @@ def rename_tenant(body: dict[str, Any], slug: str) -> dict[str, Any]:
 @blueprint.post("/tenants/<slug>/suspend")
 @operators_only("admin")
 @blueprint.response(200, OperatedTenantSchema)
+@described(fails=(Conflict,))
 def suspend_tenant(slug: str) -> dict[str, Any]:
     """Close a tenant for its users; its data stays."""
     return shown(life.suspend_tenant(runtime(), current_operator().email, slug))
@@ -159,6 +184,7 @@ def suspend_tenant(slug: str) -> dict[str, Any]:
 @blueprint.post("/tenants/<slug>/resume")
 @operators_only("admin")
 @blueprint.response(200, OperatedTenantSchema)
+@described(fails=(Conflict,))
 def resume_tenant(slug: str) -> dict[str, Any]:
     """Open a suspended tenant again."""
     return shown(life.resume_tenant(runtime(), current_operator().email, slug))
@@ -168,6 +194,7 @@ def resume_tenant(slug: str) -> dict[str, Any]:
 @operators_only("admin")
 @blueprint.arguments(DeletionQuery, location="query")
 @blueprint.response(202, OperatedTenantSchema)
+@described(fails=(Conflict,))
 def delete_tenant(query: dict[str, Any], slug: str) -> dict[str, Any]:
     """Take a tenant out of service. All that it owns is removed after the grace time, until which it can be restored."""
     return shown(life.delete_tenant(runtime(), current_operator().email, slug, **query))
@@ -176,6 +203,7 @@ def delete_tenant(query: dict[str, Any], slug: str) -> dict[str, Any]:
 @blueprint.post("/tenants/<slug>/restore")
 @operators_only("admin")
 @blueprint.response(200, OperatedTenantSchema)
+@described(fails=(Conflict,))
 def restore_tenant(slug: str) -> dict[str, Any]:
     """Bring back a tenant whose grace time is not over."""
     return shown(life.restore_tenant(runtime(), current_operator().email, slug))
@@ -196,6 +224,7 @@ def list_operations(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.post("/operations/<operation_id>/retry")
 @operators_only("admin")
 @blueprint.response(200, OperationSchema)
+@described(fails=(Conflict,))
 def retry_operation(operation_id: str) -> Any:
     """Have an operation that was held up go on now."""
     return life.retry_operation(runtime(), current_operator().email, parse_id(operation_id))
@@ -227,6 +256,13 @@ def list_providers() -> dict[str, Any]:
 @operators_only("admin")
 @blueprint.arguments(NewProviderSchema)
 @blueprint.response(201, ProviderSchema)
+@described(
+    fails=(
+        AlreadyExists,
+        UnknownProviderKind,
+        StorageUnavailable,
+    )
+)
 def add_provider(body: dict[str, Any]) -> Any:
     """Add a provider after having seen that everything works there."""
     return providers.shown(runtime(), providers.add_provider(runtime(), current_operator().email, **body))
@@ -236,6 +272,13 @@ def add_provider(body: dict[str, Any]) -> Any:
 @operators_only("admin")
 @blueprint.arguments(ProviderChange)
 @blueprint.response(200, ProviderSchema)
+@described(
+    fails=(
+        UnknownProviderKind,
+        StorageUnavailable,
+        ProviderInUse,
+    )
+)
 def update_provider(body: dict[str, Any], name: str) -> Any:
     """Replace a provider's configuration or secrets, after having seen that everything works with them."""
     changed = providers.update_provider(runtime(), current_operator().email, name, config=body.get("config"), secrets=body.get("secrets"))
@@ -245,6 +288,7 @@ def update_provider(body: dict[str, Any], name: str) -> Any:
 @blueprint.delete("/providers/<name>")
 @operators_only("admin")
 @blueprint.response(204)
+@described(fails=(ProviderInUse,))
 def delete_provider(name: str) -> None:
     """Forget a provider that no tenant uses."""
     providers.delete_provider(runtime(), current_operator().email, name)
@@ -254,6 +298,13 @@ def delete_provider(name: str) -> None:
 @operators_only("admin")
 @blueprint.arguments(MoveTarget)
 @blueprint.response(200, OperatedTenantSchema)
+@described(
+    fails=(
+        Conflict,
+        ValidationFailed,
+        ProviderInUse,
+    )
+)
 def set_tenant_provider(body: dict[str, Any], slug: str) -> dict[str, Any]:
     """Have a tenant's new files go to a provider; those that it has stay where they are."""
     return shown(providers.set_tenant_provider(runtime(), current_operator().email, slug, body["provider"]))
@@ -271,6 +322,12 @@ def get_move(slug: str) -> Any:
 @operators_only("admin")
 @blueprint.arguments(MoveRequest)
 @blueprint.response(202, MoveReportSchema)
+@described(
+    fails=(
+        Conflict,
+        StorageUnavailable,
+    )
+)
 def begin_move(body: dict[str, Any], slug: str) -> Any:
     """Move a tenant's bytes to another provider while it goes on working; one that runs goes on."""
     if body["dry_run"]:
@@ -304,6 +361,7 @@ def list_jobs(query: dict[str, Any]) -> dict[str, Any]:
 @blueprint.post("/jobs/<job_id>/retry")
 @operators_only("admin")
 @blueprint.response(200, JobSchema)
+@described(fails=(Conflict,))
 def retry_job(job_id: str) -> Any:
     """Put a parked job back into the queue."""
     return service.retry_job(runtime(), current_operator().email, parse_id(job_id))

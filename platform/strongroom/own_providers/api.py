@@ -6,7 +6,9 @@ from typing import Any
 
 from strongroom.access import Role, Scope
 from strongroom.db.ids import parse_id
+from strongroom.errors import AlreadyExists, Conflict, ProviderInUse, StorageUnavailable, UnknownProviderKind
 from strongroom.http.context import current_principal, current_tenant, runtime
+from strongroom.http.describing import described
 from strongroom.http.json import Blueprint
 from strongroom.http.permissions import requires
 from strongroom.operating.schemas import StepsSchema
@@ -30,6 +32,13 @@ def list_own_providers() -> dict[str, Any]:
 @requires(Role.ADMIN, Scope.ADMIN)
 @blueprint.arguments(NewOwnProviderSchema)
 @blueprint.response(201, OwnProviderSchema)
+@described(
+    fails=(
+        AlreadyExists,
+        UnknownProviderKind,
+        StorageUnavailable,
+    )
+)
 def add_own_provider(body: dict[str, Any]) -> Any:
     """Add a provider after having seen that everything works there. Nothing is put there before it is used."""
     return service.add_provider(runtime(), current_tenant(), current_principal(), **body)
@@ -39,6 +48,14 @@ def add_own_provider(body: dict[str, Any]) -> Any:
 @requires(Role.ADMIN, Scope.ADMIN)
 @blueprint.arguments(OwnProviderChange)
 @blueprint.response(200, OwnProviderSchema)
+@described(
+    fails=(
+        AlreadyExists,
+        UnknownProviderKind,
+        StorageUnavailable,
+        ProviderInUse,
+    )
+)
 def update_own_provider(body: dict[str, Any], provider_id: str) -> Any:
     """Replace a provider's configuration or secrets, after having seen that everything works with them."""
     return service.update_provider(
@@ -49,6 +66,7 @@ def update_own_provider(body: dict[str, Any], provider_id: str) -> Any:
 @blueprint.delete("/<provider_id>")
 @requires(Role.ADMIN, Scope.ADMIN)
 @blueprint.response(204)
+@described(fails=(ProviderInUse,))
 def delete_own_provider(provider_id: str) -> None:
     """Forget a provider at which no files lie. What else is in its bucket is left alone."""
     service.delete_provider(runtime(), current_tenant(), current_principal(), parse_id(provider_id))
@@ -66,6 +84,12 @@ def try_own_provider(provider_id: str) -> dict[str, Any]:
 @blueprint.post("/<provider_id>/use")
 @requires(Role.ADMIN, Scope.ADMIN)
 @blueprint.response(204)
+@described(
+    fails=(
+        Conflict,
+        StorageUnavailable,
+    )
+)
 def use_own_provider(provider_id: str) -> None:
     """Have new files go to a provider; `platform` in place of the id: to the platform's again. Files that exist stay where they are."""
     chosen = None if provider_id == service.PLATFORM else parse_id(provider_id)

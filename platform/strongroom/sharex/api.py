@@ -9,8 +9,9 @@ from marshmallow import Schema, fields
 
 from strongroom.access import Role, Scope
 from strongroom.auth.gate import bearer
-from strongroom.errors import CsrfFailed
+from strongroom.errors import CsrfFailed, InvalidPath, NotFound
 from strongroom.http.context import current_principal, current_tenant, runtime
+from strongroom.http.describing import described
 from strongroom.http.json import Blueprint
 from strongroom.http.permissions import requires
 from strongroom.sharex import service
@@ -27,6 +28,7 @@ class SharexQuery(Schema):
 
 @blueprint.get("/sharex.sxcu")
 @requires(Role.MEMBER, Scope.FILES_WRITE)
+@described(gives={200: ("Content-Disposition",)}, fails=(NotFound, InvalidPath))
 @blueprint.arguments(SharexQuery, location="query")
 @blueprint.doc(responses={200: {"description": "The configuration, with a credential in it.", "content": {"application/json": {}}}})
 def get_sharex(query: dict[str, Any]) -> Response:

@@ -10,9 +10,10 @@ from marshmallow import Schema, fields, validate
 
 from strongroom.access import Role, Scope
 from strongroom.buckets import service as buckets
-from strongroom.errors import BodyTooLarge, LengthRequired, NotFound
+from strongroom.errors import BodyTooLarge, LengthRequired, NotFound, UnsupportedMediaType
 from strongroom.http.body import body_length, request_body, streaming
 from strongroom.http.context import current_tenant, runtime
+from strongroom.http.describing import described
 from strongroom.http.json import Blueprint
 from strongroom.http.permissions import public, requires
 from tenants import repository, service
@@ -98,6 +99,7 @@ def update_branding(body: dict[str, str]) -> dict[str, Any]:
 
 @blueprint.get("/branding/logo")
 @public
+@described(fails=(NotFound,))
 @blueprint.doc(responses={200: {"description": "The picture.", "content": {"image/*": {}}}})
 def get_logo() -> Response:
     """Get the logo; the sign-in page shows it, so it is public."""
@@ -116,6 +118,7 @@ def get_logo() -> Response:
 @blueprint.put("/branding/logo")
 @requires(Role.ADMIN, Scope.ADMIN)
 @streaming
+@described(fails=(LengthRequired, BodyTooLarge, UnsupportedMediaType))
 @blueprint.doc(requestBody={"required": True, "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}})
 @blueprint.response(200, ShownBrandSchema)
 def put_logo() -> dict[str, Any]:

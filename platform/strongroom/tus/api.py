@@ -11,11 +11,26 @@ from werkzeug.http import http_date
 
 from strongroom.access import Role, Scope
 from strongroom.db.ids import parse_id
-from strongroom.errors import BadRequest, MethodNotAllowed, TusVersionUnsupported, UnsupportedMediaType
+from strongroom.errors import (
+    BadRequest,
+    Forbidden,
+    InvalidPath,
+    MethodNotAllowed,
+    NotFound,
+    NotSupported,
+    OffsetConflict,
+    PartInvalid,
+    TusVersionUnsupported,
+    UnsupportedMediaType,
+    UploadChecksumMismatch,
+    UploadGone,
+    UploadLocked,
+)
 from strongroom.http.body import arriving_body, arriving_length, streaming
 from strongroom.http.conditions import etags
 from strongroom.http.connections import stop_receiving
 from strongroom.http.context import current_principal, current_tenant, runtime
+from strongroom.http.describing import RECEIVING, Failures, described
 from strongroom.http.headers import Bodyless
 from strongroom.http.hosts import host_name
 from strongroom.http.json import Blueprint
@@ -33,9 +48,23 @@ blueprint = Blueprint("tus", __name__, url_prefix=PREFIX, description="Resumable
 NO_CONTENT, CREATED, OK = 204, 201, 200
 
 
-def _headers(*names: str) -> Any:
-    """Tell the API's description which headers a route takes."""
-    return blueprint.doc(parameters=[{"in": "header", "name": name, "schema": {"type": "string"}} for name in ("Tus-Resumable", *names)])
+NAMED = {name: {"type": "string", "description": text} for name, text in {
+    "bucket": "The bucket, where Upload-Metadata names none.", "path": "The file's path, where Upload-Metadata names none.",
+}.items()}  # fmt: skip
+CHUNK_BODY = {"content": {protocol.CHUNK_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
+GOES_ON: Failures = (
+    NotFound, InvalidPath, UploadGone, UploadLocked, OffsetConflict, UploadChecksumMismatch, TusVersionUnsupported, UnsupportedMediaType,
+    NotSupported, *RECEIVING,
+)  # fmt: skip
+ABILITIES = ("Tus-Version", "Tus-Extension", "Tus-Checksum-Algorithm", "Tus-Max-Size")
+HOW_FAR = ("Upload-Offset", "Upload-Expires", FILE_ID)
+
+
+def _tells(
+    *takes: str, gives: dict[int, tuple[str, ...]] | None = None, fails: Failures = GOES_ON
+) -> Callable[[View], View]:  # fmt: skip
+    """Tell the API's description what a route of the protocol takes and gives."""
+    return described(takes=("Tus-Resumable", *takes), gives=gives, always=("Tus-Resumable",), fails=fails)
 
 
 def _options_apart(view: View) -> View:
@@ -64,6 +93,7 @@ def _check_version() -> None:
 @blueprint.route("", methods=["OPTIONS"])
 @blueprint.route("/<upload_id>", methods=["OPTIONS"], endpoint="tell_abilities_of_one")
 @shared
+@described(gives={NO_CONTENT: ABILITIES}, always=("Tus-Resumable",))
 def tell_abilities(upload_id: str | None = None) -> Response:  # noqa: ARG001 - the same for every address
     """Tell what of the protocol is spoken here."""
     response = Bodyless(status=NO_CONTENT)
@@ -79,7 +109,11 @@ def tell_abilities(upload_id: str | None = None) -> Response:  # noqa: ARG001 - 
 @_options_apart
 @requires(Role.MEMBER, Scope.FILES_WRITE)
 @streaming
-@_headers("Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Concat", "Upload-Checksum", "If-Match", "If-None-Match")
+@_tells(
+    "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Concat", "Upload-Checksum", "If-Match", "If-None-Match",
+    gives={CREATED: ("Location", *HOW_FAR)}, fails=(*GOES_ON, PartInvalid),
+)  # fmt: skip
+@blueprint.doc(requestBody=CHUNK_BODY, parameters=[{"in": "query", "name": name, "schema": schema} for name, schema in NAMED.items()])
 @blueprint.response(CREATED, description="Begun; Location names it.")
 def create_upload() -> Response:
     """Begin an upload; its first bytes may come with it (Content-Type: application/offset+octet-stream)."""
@@ -144,7 +178,8 @@ def _answer(status: int, outcome: Outcome) -> Response:
 @blueprint.route("/<upload_id>", methods=["HEAD"])
 @_options_apart
 @requires(Role.MEMBER, Scope.FILES_WRITE)
-@_headers()
+@_tells(gives={OK: (*HOW_FAR, "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Concat")})
+@blueprint.response(OK, description="How far it is.")
 def get_offset(upload_id: str) -> Response:
     """Tell how far an upload is."""
     _check_version()
@@ -163,8 +198,8 @@ def get_offset(upload_id: str) -> Response:
 @_options_apart
 @requires(Role.MEMBER, Scope.FILES_WRITE)
 @streaming
-@_headers("Upload-Offset", "Upload-Length", "Upload-Checksum")
-@blueprint.doc(requestBody={"content": {protocol.CHUNK_TYPE: {"schema": {"type": "string", "format": "binary"}}}})
+@_tells("Upload-Offset", "Upload-Length", "Upload-Checksum", gives={NO_CONTENT: HOW_FAR}, fails=(*GOES_ON, Forbidden))
+@blueprint.doc(requestBody={**CHUNK_BODY, "required": True})
 @blueprint.response(NO_CONTENT, description="Kept, up to Upload-Offset.")
 def append_to_upload(upload_id: str) -> Response:
     """Go on with an upload at its offset. After the last byte the file is there: Strongroom-File-Id names it."""
@@ -182,7 +217,7 @@ def append_to_upload(upload_id: str) -> Response:
 @blueprint.delete("/<upload_id>")
 @_options_apart
 @requires(Role.MEMBER, Scope.FILES_WRITE)
-@_headers()
+@_tells(fails=(NotFound, UploadGone, TusVersionUnsupported))
 @blueprint.response(NO_CONTENT)
 def terminate_upload(upload_id: str) -> Response:
     """End an upload; nothing of it is kept. A file that is complete already stays."""
@@ -195,7 +230,11 @@ def terminate_upload(upload_id: str) -> Response:
 @_options_apart
 @requires(Role.MEMBER, Scope.FILES_WRITE)
 @streaming
-@_headers("X-HTTP-Method-Override", "Upload-Offset")
+@_tells(
+    "X-HTTP-Method-Override", "Upload-Offset", "Upload-Length", "Upload-Checksum", fails=(*GOES_ON, Forbidden, MethodNotAllowed),
+    gives={OK: (*HOW_FAR, "Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Concat"), NO_CONTENT: HOW_FAR},
+)  # fmt: skip
+@blueprint.doc(requestBody=CHUNK_BODY)
 def override_method(upload_id: str) -> Response:
     """For clients that cannot send PATCH, DELETE or HEAD: X-HTTP-Method-Override names which is meant."""
     views: dict[str, Callable[[str], Response]] = {"PATCH": append_to_upload, "DELETE": terminate_upload, "HEAD": get_offset}

@@ -9,11 +9,28 @@ from flask import Response
 
 from strongroom.access import Role, Scope
 from strongroom.db.ids import parse_id
-from strongroom.errors import LengthRequired, NotFound
+from strongroom.errors import (
+    Conflict,
+    LengthRequired,
+    NotFound,
+    NotSupported,
+    PartInvalid,
+    PartUrlExpired,
+    PreconditionFailed,
+    QuotaExceeded,
+    StorageFull,
+    StorageUnavailable,
+    TooManyUploads,
+    TypeMismatch,
+    TypeNotAllowed,
+    UploadGone,
+    UploadLocked,
+)
 from strongroom.files.schemas import FileSchema
 from strongroom.http.body import body_length, request_body, streaming
 from strongroom.http.conditions import etags
 from strongroom.http.context import current_principal, current_tenant, own_url, runtime
+from strongroom.http.describing import BEGINNING, described
 from strongroom.http.headers import Bodyless
 from strongroom.http.json import Blueprint
 from strongroom.http.paging import PageQuery, cursor_at, position_of
@@ -41,6 +58,7 @@ MAX_DIGITS = len(str(MOST_PARTS))
 
 @blueprint.post("")
 @requires(Role.MEMBER, Scope.FILES_WRITE)
+@described(gives={201: ("Location",)}, fails=(*BEGINNING, NotSupported, StorageFull, Conflict))
 @blueprint.arguments(UploadBody)
 @blueprint.response(201, BegunSchema)
 def create_upload(body: dict[str, Any]) -> tuple[Any, dict[str, str]]:
@@ -94,6 +112,7 @@ def get_upload(upload_id: str) -> dict[str, Any]:
 
 @blueprint.delete("/<upload_id>")
 @requires(Role.MEMBER, Scope.FILES_WRITE)
+@described(fails=(Conflict,))
 @blueprint.response(204)
 def end_upload(upload_id: str) -> None:
     """Throw an upload away, with all that has arrived of it."""
@@ -102,6 +121,7 @@ def end_upload(upload_id: str) -> None:
 
 @blueprint.post("/<upload_id>/parts")
 @requires(Role.MEMBER, Scope.FILES_WRITE)
+@described(fails=(UploadGone, PartInvalid, StorageUnavailable))
 @blueprint.arguments(MorePartsBody)
 @blueprint.response(200, PartUrls)
 def sign_parts(body: dict[str, Any], upload_id: str) -> dict[str, Any]:
@@ -113,9 +133,12 @@ def sign_parts(body: dict[str, Any], upload_id: str) -> dict[str, Any]:
 @blueprint.put("/<upload_id>/parts/<number>")
 @public
 @streaming
+@described(
+    gives={200: ("ETag",)},
+    fails=(PartUrlExpired, PartInvalid, UploadGone, UploadLocked, TooManyUploads, LengthRequired, StorageFull, StorageUnavailable),
+)
 @blueprint.arguments(TokenQuery, location="query")
 @blueprint.doc(
-    security=[],
     requestBody={"required": True, "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}},
 )
 @blueprint.response(200, description="Stored, and durable; the part's tag is in `ETag`.")
@@ -132,6 +155,10 @@ def put_part(query: dict[str, Any], upload_id: str, number: str) -> Response:
 
 @blueprint.post("/<upload_id>/complete")
 @requires(Role.MEMBER, Scope.FILES_WRITE)
+@described(
+    gives={201: ("ETag",)}, fails=(PartInvalid, TypeMismatch, TypeNotAllowed, PreconditionFailed, UploadGone, UploadLocked, QuotaExceeded,
+                                   StorageUnavailable),
+)  # fmt: skip
 @blueprint.arguments(CompleteBody, required=False)
 @blueprint.response(201, FileSchema, description="Stored as a new version, and durable.")
 def complete_upload(body: dict[str, Any], upload_id: str) -> tuple[Any, dict[str, str]]:

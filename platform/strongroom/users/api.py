@@ -9,7 +9,9 @@ from marshmallow import Schema, fields, validate
 from strongroom.access import Role, Scope
 from strongroom.auth.service import email_key
 from strongroom.db.ids import parse_id
+from strongroom.errors import AlreadyExists, InvalidCredentials, LastOwner, NotFound, TokenExpired
 from strongroom.http.context import current_principal, current_tenant, runtime
+from strongroom.http.describing import described
 from strongroom.http.json import Blueprint
 from strongroom.http.paging import PageQuery, cursor_at, position_of
 from strongroom.http.permissions import public, requires
@@ -95,6 +97,7 @@ def list_users(page: dict[str, Any]) -> dict[str, Any]:
 @requires(Role.ADMIN, Scope.USER_WRITE)
 @blueprint.arguments(NewUserSchema)
 @blueprint.response(201, InvitedUserSchema)
+@described(fails=(AlreadyExists,))
 def create_user(body: dict[str, Any]) -> Any:
     """Invite a user, or make one with a password."""
     if body["password"] is not None:
@@ -116,6 +119,7 @@ def get_user(user_id: str) -> Any:
 @requires(Role.ADMIN, Scope.USER_WRITE)
 @blueprint.arguments(UserChange)
 @blueprint.response(200, UserSchema)
+@described(fails=(LastOwner,))
 def update_user(body: dict[str, Any], user_id: str) -> Any:
     """Change a user's name or role, or shut it out."""
     return service.update_user(runtime(), current_tenant(), current_principal(), parse_id(user_id), **body)
@@ -124,6 +128,7 @@ def update_user(body: dict[str, Any], user_id: str) -> Any:
 @blueprint.delete("/users/<user_id>")
 @requires(Role.ADMIN, Scope.USER_WRITE)
 @blueprint.response(204)
+@described(fails=(LastOwner,))
 def delete_user(user_id: str) -> None:
     """Remove a user; its files stay."""
     service.delete_user(runtime(), current_tenant(), current_principal(), parse_id(user_id))
@@ -141,6 +146,7 @@ def get_account() -> Any:
 @requires(Role.VIEWER)
 @blueprint.arguments(AccountChange)
 @blueprint.response(200, UserSchema)
+@described(fails=(InvalidCredentials,))
 def update_account(body: dict[str, Any]) -> Any:
     """Change the caller's own name or password."""
     return service.update_account(runtime(), current_tenant(), current_principal(), **body)
@@ -150,6 +156,12 @@ def update_account(body: dict[str, Any]) -> Any:
 @public
 @blueprint.arguments(AcceptSchema)
 @blueprint.response(200, UserSchema)
+@described(
+    fails=(
+        NotFound,
+        TokenExpired,
+    )
+)
 def accept_invitation(body: dict[str, Any]) -> Any:
     """Accept an invitation: set name and password."""
     return service.accept_invitation(runtime(), current_tenant(), body["token"], name=body["name"], password=body["password"])
