@@ -1,7 +1,8 @@
 """Uploads of 1 GiB passed on to S3: Strongroom's PUT and tus, express + busboy + lib-storage, @tus/server with its S3 store. `--help`
 
 The S3 server (rclone, or the Ceph gateway) runs on the same cores for all of them; its CPU time is nobody's. Strongroom
-hashes each block and the whole; its workers stand still, for peers check nothing.
+hashes each block and the whole; its workers stand still, for peers check nothing. The Ceph cluster keeps its objects in
+memory, 6 GiB of them, and gives the room of removed ones back only after a while: larger uploads than 128 MiB fill it up.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tests.services.s3server import S3Server
 
 OURS_PUT, OURS_TUS, EXPRESS, TUS = "Strongroom PUT", "Strongroom tus", "express, lib-storage", "@tus/server, S3 store"
 SERVERS = {"rclone": rclone, "ceph": ceph}
+SIZES_MIB = {"rclone": 1024, "ceph": 128}
 
 
 def empty(s3: S3Server) -> None:
@@ -99,15 +101,16 @@ def main() -> int:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--server", choices=[*SERVERS, "all"], default="all")
-    parser.add_argument("--size", type=int, default=1024, metavar="MIB", help="size of each upload in MiB (default 1024)")
+    parser.add_argument("--size", type=int, metavar="MIB", help="size of each upload in MiB (default 1024, at the Ceph gateway 128)")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     all_met = True
     for server in SERVERS if options.server == "all" else [options.server]:
-        found = measure(server, options.size << 20, options.rounds)
+        size_mib = options.size or SIZES_MIB[server]
+        found = measure(server, size_mib << 20, options.rounds)
         wanted = goals(server, found)
-        show(f"Upload of {options.size} MiB passed on to {server}, {options.rounds} rounds", found, wanted)
-        keep(f"passthrough-{server}", found, wanted, size_mib=options.size)
+        show(f"Upload of {size_mib} MiB passed on to {server}, {options.rounds} rounds", found, wanted)
+        keep(f"passthrough-{server}", found, wanted, size_mib=size_mib)
         all_met = all_met and all(goal.is_met for goal in wanted)
     return 0 if all_met else 1
 

@@ -27,6 +27,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.http.errors import LimitRequestHeaders, ParseException
 from gunicorn.workers.gthread import ThreadWorker
 
+from strongroom.allocator import be_frugal, give_back
 from strongroom.app import create_app
 from strongroom.config import Settings
 from strongroom.errors import BadRequest, DomainError, HeadersTooLarge, InternalError
@@ -213,10 +214,13 @@ class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> Any:
         """Make the application, in each process after the fork."""
-        return create_app(self.settings)
+        app = create_app(self.settings)
+        give_back()
+        return app
 
 
 def run_server(settings: Settings, bind: str) -> None:
     """Serve until stopped."""
     sys.argv[1:] = []
+    be_frugal()
     Server(settings, bind).run()

@@ -19,7 +19,7 @@ from strongroom.storage.bound import TenantStorage
 from strongroom.storage.keys import tenant_prefix
 from strongroom.storage.providers import make_provider
 from strongroom.storage.s3 import S3Provider
-from strongroom.storage.s3_wire import client_config
+from strongroom.storage.s3_clients import client_config
 
 from tests.services.processes import free_port
 from tests.services.proxy import Fault, FaultProxy, fault_proxy

@@ -23,7 +23,6 @@ MAX_DIGITS = 18
 MORE_THAN_ANYTHING = 10**MAX_DIGITS
 STREAMS = "__streams_body__"
 ARRIVING_BYTES = 1024 * 1024
-"""Larger pieces would make the kernel look for larger runs of free memory at each write, which costs more than it saves."""
 PARSED_BYTES = 256 * 1024
 """Read at once through gunicorn's parser, which waits until it has as many."""
 GATHER_S = 0.2

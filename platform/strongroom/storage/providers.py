@@ -36,7 +36,7 @@ def _opendal(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> Provider:
 
 
 def _s3(config: Mapping[str, Any], secrets: Mapping[str, Any]) -> Provider:
-    from strongroom.storage import s3  # noqa: PLC0415  boto3 costs 30 MiB, which a process without S3 must not pay
+    from strongroom.storage import s3  # noqa: PLC0415  botocore costs 12 MiB, which a process without S3 must not pay
 
     return s3.make(config, secrets)
 

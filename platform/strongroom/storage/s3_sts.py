@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 
 from botocore.credentials import RefreshableCredentials
 
+from strongroom.storage.s3_clients import sts_client
 from strongroom.storage.s3_config import S3Config, StsConfig
 from strongroom.storage.s3_errors import translated
-from strongroom.storage.s3_wire import moment, sts_client
+from strongroom.storage.s3_wire import moment
 
 OBJECT_RIGHTS = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
 RENEWED_S, REQUIRED_S = 300, 120

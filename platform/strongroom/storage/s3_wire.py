@@ -1,11 +1,10 @@
-"""How bytes travel to and from S3: requests signed by boto3 (SigV4 in the URL, payload unsigned), sent by urllib3.
+"""How bytes travel to and from S3: requests signed by botocore (SigV4 in the URL, payload unsigned), sent by urllib3.
 
-boto3's own transfers cost 1.7 CPU seconds per GB, these a fraction. Requests without bytes are boto3's own.
+boto3's own transfers cost 1.7 CPU seconds per GB, these a fraction. Requests without bytes are botocore's own.
 """
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import random
 import threading
@@ -13,38 +12,27 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-import boto3
 import urllib3
-from botocore.config import Config
-from botocore.credentials import CredentialResolver, RefreshableCredentials
 from botocore.exceptions import HTTPClientError
 from botocore.httpsession import URLLib3Session, get_cert_path
-from botocore.session import Session
 from urllib3.exceptions import HTTPError
 
 from strongroom.errors import DomainError, OutboundRefused, StorageUnavailable
-from strongroom.storage.s3_config import Credentials, S3Config, StsConfig
+from strongroom.storage.s3_clients import CONNECT_TIMEOUT_S, CONNECTIONS, Source, s3_client
+from strongroom.storage.s3_config import S3Config
 from strongroom.storage.s3_errors import RETRYABLE, code_of, from_code, from_exception, translated
 from strongroom.storage.s3_memory import PIECE_BYTES
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3.client import S3Client
-    from mypy_boto3_sts.client import STSClient
 
 T = TypeVar("T")
 Pools = Callable[..., urllib3.PoolManager]
 """Makes the connections of a provider that a tenant has named: they reach public addresses alone."""
 Piece = bytes | bytearray | memoryview
 TRIES = 6
-CONNECT_TIMEOUT_S = 5.0
 LONGEST_PAUSE_S = 5.0
-CONNECTIONS = 64
 OWN_LIFETIME_S = 3600
 """Of the URLs that never leave this process: as long as the longest request may take to begin."""
-_session_lock = threading.RLock()
-"""Re-entrant: making a narrowed client assumes its role first, which may make the STS client."""
 
 
 class Body(Protocol):
@@ -93,7 +81,7 @@ class S3Wire:
         if pools is None:
             options["ca_certs"] = config.ca_file or get_cert_path(True)
         self._pool = (pools or urllib3.PoolManager)(**options)
-        self.client = _client(config, source)
+        self.client = s3_client(config, source)
         if pools is not None:
             self.client._endpoint.http_session = _GuardedSession(self._pool)  # type: ignore[attr-defined]  # botocore offers no other way
 
@@ -223,79 +211,3 @@ class _GuardedSession(URLLib3Session):
             if isinstance(refused, OutboundRefused):
                 raise refused from None
             raise
-
-
-class Source(Protocol):
-    """Where botocore gets credentials that change with time (botocore.credentials.CredentialProvider)."""
-
-    METHOD: str
-
-    def load(self) -> RefreshableCredentials:
-        """Return credentials that renew themselves."""
-
-
-@functools.cache
-def _shared_session() -> boto3.Session:
-    """One session: it holds the parsed descriptions of the services, which are large."""
-    return boto3.Session()
-
-
-def _session_of(source: Source) -> boto3.Session:
-    """A session with a source of its own, which shares those descriptions."""
-    core, shared = Session(), _shared_session()._session
-    core.register_component("data_loader", shared.get_component("data_loader"))
-    core.register_component("credential_provider", CredentialResolver([source]))  # type: ignore[list-item]  # all it asks is `load`
-    return boto3.Session(botocore_session=core)
-
-
-def _client(config: S3Config, source: Source | None) -> S3Client:
-    with _session_lock, translated():  # making clients is not thread-safe, using them is
-        client: S3Client = (_session_of(source) if source else _shared_session()).client(
-            "s3",
-            endpoint_url=config.endpoint_url,
-            region_name=config.region,
-            verify=config.ca_file,
-            config=client_config(config),
-            **({} if source else keys(config.credentials)),
-        )
-    return client
-
-
-@functools.lru_cache(maxsize=8)
-def sts_client(config: S3Config, sts: StsConfig) -> STSClient:
-    """Return the client that asks for narrowed credentials, with the provider's own."""
-    with _session_lock, translated():
-        client: STSClient = _shared_session().client(
-            "sts",
-            endpoint_url=sts.endpoint_url,
-            region_name=config.region,
-            verify=config.ca_file,
-            config=client_config(config),
-            **keys(config.credentials),
-        )
-    return client
-
-
-def keys(credentials: Credentials | None) -> dict[str, Any]:
-    """Return credentials as boto3 takes them; none means its own chain, which only 'credentials': 'environment' leads to."""
-    if credentials is None:
-        return {}
-    return {
-        "aws_access_key_id": credentials.access_key_id,
-        "aws_secret_access_key": credentials.secret_access_key,
-        "aws_session_token": credentials.session_token,
-    }
-
-
-def client_config(config: S3Config) -> Config:
-    """Return botocore's settings: bounded in time and tries, checksums only where S3 demands them."""
-    return Config(
-        signature_version="s3v4",
-        s3={"addressing_style": config.addressing},  # type: ignore[arg-type]  # checked when it was parsed
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        retries={"mode": "standard", "total_max_attempts": 4},
-        connect_timeout=min(CONNECT_TIMEOUT_S, config.timeout_s),
-        read_timeout=config.timeout_s,
-        max_pool_connections=CONNECTIONS,
-    )

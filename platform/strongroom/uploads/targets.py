@@ -104,8 +104,9 @@ class PartTarget:
         self._part_bytes = upload.part_size_bytes or PART_BYTES
         self._start = upload.offset_bytes - upload.tail_bytes
         self._had_bytes = upload.tail_bytes
-        self._buffer = bytearray(stored.read_tail()[: upload.tail_bytes] if upload.tail_bytes else b"")
-        if len(self._buffer) != upload.tail_bytes:
+        self._buffer, self._filled, self._blocks = memoryview(bytearray(self._part_bytes)), 0, BlockDigests()
+        self._gather(memoryview(stored.read_tail()[: upload.tail_bytes] if upload.tail_bytes else b""))
+        if self._filled != upload.tail_bytes:
             raise StorageUnavailable("What was kept of the last request is not there.")
         self._parts: list[UploadPart] = []
 
@@ -113,11 +114,16 @@ class PartTarget:
         """Gather; put each part that is full."""
         view = memoryview(data)
         while view:
-            piece = view[: self._part_bytes - len(self._buffer)]
-            self._buffer += piece
+            piece = view[: self._part_bytes - self._filled]
+            self._gather(piece)
             view = view[len(piece) :]
-            if len(self._buffer) == self._part_bytes:
+            if self._filled == self._part_bytes:
                 self._put()
+
+    def _gather(self, piece: memoryview) -> None:
+        self._buffer[self._filled : self._filled + len(piece)] = piece
+        self._blocks.update(piece)
+        self._filled += len(piece)
 
     def progress(self) -> Progress | None:
         """Tell of the parts that were put; what has gathered since has to wait."""
@@ -131,29 +137,28 @@ class PartTarget:
         """Keep what has gathered beside, after the parts were written down: the row never names a tail that was replaced."""
         if (progress := self.progress()) is not None:
             yield progress
-        if len(self._buffer) != self._had_bytes:
-            self._stored.write_tail(self._buffer)
-            self._had_bytes = len(self._buffer)
-            yield Progress(self._start + len(self._buffer), len(self._buffer))
+        if self._filled != self._had_bytes:
+            self._stored.write_tail(self._buffer[: self._filled])
+            self._had_bytes = self._filled
+            yield Progress(self._start + self._filled, self._filled)
 
     def seal(self) -> Iterator[Progress]:
         """Put what has gathered as the last part; an empty upload has one empty part."""
-        if self._buffer or not self._start:
+        if self._filled or not self._start:
             self._put()
         if (progress := self.progress()) is not None:
             yield progress
 
     def close(self) -> None:
         """Let go of the buffer."""
-        self._buffer = bytearray()
+        self._buffer = memoryview(b"")
 
     def _put(self) -> None:
-        number, blocks = self._start // self._part_bytes + 1, BlockDigests()
-        blocks.update(self._buffer)
-        part = self._stored.put_part(self._session, number, self._buffer)
-        self._parts.append(UploadPart(number, self._start, len(self._buffer), part.tag, blocks.finish()))
-        self._start += len(self._buffer)
-        self._buffer = bytearray()
+        number, size = self._start // self._part_bytes + 1, self._filled
+        part = self._stored.put_part(self._session, number, self._buffer[:size])
+        self._parts.append(UploadPart(number, self._start, size, part.tag, self._blocks.finish()))
+        self._start += size
+        self._filled = 0
 
 
 def begin_target(storage: TenantStorage, upload: Upload) -> str:
