@@ -36,7 +36,7 @@ test: $(VENV)/.dev  ## everything but the slow tests, on real servers (PYTEST_AR
 	@bash tests/services/install.sh
 	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow" $(PYTEST_ARGS)
 
-test-slow: $(VENV)/.dev  ## the slow tests: crashes, time-outs, slow clients
+test-slow: $(VENV)/.dev  ## the slow tests: crashes, outages, slow clients, moves (CI runs both)
 	@bash tests/services/install.sh
 	@$(BIN)/pytest -n 2 --dist loadfile -m slow $(PYTEST_ARGS)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from collections.abc import Iterator, Mapping
 
@@ -17,7 +16,6 @@ from tests.acceptance.deployment import Deployment, Tenant
 from tests.acceptance.test_direct import Sender
 from tests.acceptance.test_tus import begin, offset, patch
 from tests.acceptance.waiting import wait_until
-from tests.services.rclone import missing, rclone
 from tests.services.s3server import S3Server
 
 pytestmark = pytest.mark.slow
@@ -43,11 +41,8 @@ class AtS3(Deployment):
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[S3Server]:
-    if (lacking := missing()) and os.environ.get("CI") != "true":
-        pytest.skip(f"{lacking} is not installed")
-    with rclone() as started:
-        yield started
+def server(rclone_server: S3Server) -> S3Server:
+    return rclone_server
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,14 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from strongroom.operating import providers
 
+from tenants import service as tenants
 from tenants.models import Tenant
-from tests.factories import Client, World, object_url, ok, problem
+from tests.factories import Client, World, number, object_url, ok, problem
 from tests.files.presigning import PresigningFiles, presigning_files
+from tests.services.s3server import S3Server
+from tests.services.shared import s3_server
 
 DATA = bytes(range(256)) * 8
 NAME = 'a "quoted" Ünï; name.bin'
@@ -97,3 +101,42 @@ def test_a_provider_that_cannot_sign(client: Client) -> None:
 def test_what_may_not_be_had_goes_nowhere(world: World, client: Client, tenant: Tenant) -> None:
     world.upload(client, "pending.bin", DATA)
     problem(world.client(world.create_user(tenant, "viewer")).get(f"{object_url('media', 'pending.bin')}?redirect=1"), 409, "file_pending")
+
+
+# At real servers
+
+
+@pytest.fixture(params=["ceph", "rclone", "ceph with a role"])
+def s3(request: pytest.FixtureRequest) -> tuple[S3Server, dict[str, Any]]:
+    """A server, and what more is to be said of a provider there."""
+    server = s3_server(request.param.partition(" ")[0])
+    return server, {"sts": {"role_arn": server.role_arn}} if "role" in request.param else {}
+
+
+def test_to_an_s3_server(world: World, s3: tuple[S3Server, dict[str, Any]]) -> None:
+    server, more = s3
+    name = f"redirect-{number()}"
+    providers.add_provider(world.runtime, "test", name=name, kind="s3", config=server.config(**more), secrets=server.secrets())
+    tenant = tenants.create_tenant(world.runtime.databases, slug=name, provider=name)
+    world.create_bucket(tenant, redirect_downloads=True)
+    client = world.client(world.create_user(tenant))
+    world.upload(client, NAME, DATA, Content_Type="application/octet-stream")
+    world.run_jobs()
+    answer = client.get(URL)
+    assert (answer.status_code, answer.data) == (302, b"")
+    location = answer.headers["Location"]
+    assert location.startswith(f"{server.endpoint_url}/{server.bucket}/{tenant.prefix}")
+    assert ("X-Amz-Security-Token" in location) is bool(more)
+    sent = requests.get(location, timeout=10)
+    assert (sent.status_code, sent.content) == (200, DATA)
+    ours = client.get(URL, headers={"If-Match": "*"})
+    for header in ("Content-Type", "Content-Disposition"):
+        assert sent.headers[header] == ours.headers[header]
+    part = requests.get(location, headers={"Range": "bytes=5-9"}, timeout=10)
+    assert part.content == DATA[5:10]
+    assert part.headers["Content-Range"] == f"bytes 5-9/{len(DATA)}", "rclone answers that with 200"
+    another, bare = location.replace("attachment", "inline"), location.split("?")[0]
+    assert another != location
+    assert {requests.get(url, timeout=10).status_code for url in (another, bare)} <= {400, 403}
+    assert requests.put(location, data=b"other bytes", timeout=10).status_code in {400, 403}
+    assert [row["bytes_out"] for row in world.rows(tenant, "access_log", "operation = 'download'")] == [len(DATA)] * 2

@@ -56,6 +56,7 @@ class FaultProxy:
     seen: list[tuple[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     over: threading.Event = field(default_factory=threading.Event)
+    """Ends what stalls: connections without an answer are closed."""
 
     def fault(self, method: str, path: str) -> Fault | None:
         """Note a request, and return what to do to it."""

@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from strongroom.storage.providers import make_provider
 from tests.services.gcs import GCSService, gcs
 from tests.services.outage import Fault, Outage, outage
 from tests.services.processes import free_port
+from tests.slow import all_at_once
 from tests.storage.clouds import PATIENCE_S, Signing, gcs_provider
 from tests.storage.objects import MIB, new_key, prefix_of, put, read
 
@@ -282,9 +284,13 @@ def test_a_server_that_disappears(tmp_path: Path) -> None:
         writer = provider.writer(key, None)
         writer.write(BYTES)
         server.kill()
-        for act in (writer.complete, lambda: provider.head(key), provider.check):
+
+        def is_told(act: Callable[[], object]) -> None:
             with pytest.raises(StorageUnavailable):
                 act()
+
+        acts = (writer.complete, lambda: provider.head(key), provider.check)
+        all_at_once([partial(is_told, act) for act in acts])  # each goes on trying for a while
         writer.abort()
 
 
