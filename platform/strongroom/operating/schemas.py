@@ -66,7 +66,7 @@ class OperationSchema(Schema):
 
     id = fields.UUID()
     tenant_id = fields.UUID()
-    kind = fields.String(metadata={"description": "`rename`, `suspend`, `resume`, `delete` or `restore`."})
+    kind = fields.String(metadata={"description": "`rename`, `suspend`, `resume`, `delete`, `restore` or `import`."})
     slug = fields.String(metadata={"description": "The tenant's slug when it began."})
     state = fields.String(metadata={"description": "`open`, `done` or `cancelled`."})
     steps = fields.List(fields.Nested(StepOfOperation))
