@@ -30,7 +30,7 @@ from strongroom.http.permissions import check_all_views
 from strongroom.http.problems import CONTENT_TYPE, ProblemSchema, install_problem_handlers
 from strongroom.imports.api import blueprint as imports
 from strongroom.objects.api import blueprint as objects
-from strongroom.operating.api import blueprint as operator_api
+from strongroom.operating.life_api import blueprint as operator_api
 from strongroom.own_providers.api import blueprint as own_providers
 from strongroom.runtime import Runtime
 from strongroom.sharex.api import blueprint as sharex

@@ -25,6 +25,7 @@ def test_an_archive_of_everything(tenant: Tenant, visit: Callable[..., Visitor],
     owner.see("The archive is being made.")
     expect(page.get_by_text("Ready", exact=True)).to_be_visible(timeout=30_000)
     owner.see("1 of 1")
+    expect(page.get_by_role("button", name="Make an archive")).to_be_visible()
     with page.expect_download() as fetched:
         page.get_by_role("button", name="Download").click()
     path = tmp_path / "archive.tar"

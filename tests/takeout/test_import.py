@@ -5,19 +5,23 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from strongroom.access import Scope
 from strongroom.errors import AlreadyExists, DomainError, ExportRefused, QuotaExceeded
 from strongroom.life import service as life
-from strongroom.takeout import importing, tar
+from strongroom.takeout import importing, service, tar
 
-from tenants.models import TenantStatus
+from tenants.models import Tenant, TenantStatus
 from tests.factories import EICAR, Account, Client, World, host_of, number, ok, problem
 from tests.takeout.conftest import BLOCK, CANARY, import_, members, rebuilt, rows
 from workers import housekeeping
+
+LARGE = 48 * 1024 * 1024
 
 
 class Killed(BaseException):
@@ -125,6 +129,7 @@ FORGED: dict[str, tuple[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {
     "a password": ("users", with_(password_hash="x")),
     "a role that is none": ("users", with_(role="operator")),
     "a user who is none": ("users", with_(email="nobody")),
+    "a scope that is none": ("api_keys", with_(scopes=["everything"])),
     "no owner": ("users", with_(role="viewer")),
     "a header in a type": ("versions", with_(content_type="text/plain\r\nX-Evil: 1")),
     "an entity tag that is none": ("versions", with_(etag='"\r\n')),
@@ -233,6 +238,7 @@ BROKEN: dict[str, Callable[[bytes], bytes]] = {
     "without some bytes": lambda a: rebuilt(a, lambda _, data: None if data == b"second" else data),
     "without any tables": lambda a: rebuilt(a, lambda name, data: None if name.startswith("tables/") else data),
     "of another format": lambda a: rebuilt(a, lambda _, data: data.replace(b'"format_version":1', b'"format_version":2')),
+    "with a name that is none": lambda a: rebuilt(a, lambda _, data: data.replace(b'"name":"Tenant-', b'"name":"\\u0000')),
     "with a brand that is none": lambda a: rebuilt(a, lambda _, data: data.replace(b'"#123456"', b'"</style>"')),
 }
 
@@ -263,7 +269,7 @@ def test_a_slug_that_is_taken(world: World, owner: Account, archive: bytes) -> N
 def test_nobody_reaches_a_tenant_that_is_being_imported(world: World, archive: bytes, slug: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed in its midst it is found, and removed, by housekeeping; `tenant create` does not take it up."""
     with monkeypatch.context() as patch:
-        patch.setattr("strongroom.takeout.importing._Arriving._end", lambda _: (_ for _ in ()).throw(Killed()))
+        patch.setattr("strongroom.takeout.arriving.Arriving._end", lambda _: (_ for _ in ()).throw(Killed()))
         patch.setattr("strongroom.takeout.importing._remove", lambda *_: None)
         with pytest.raises(Killed):
             import_(world, archive, slug)
@@ -276,3 +282,28 @@ def test_nobody_reaches_a_tenant_that_is_being_imported(world: World, archive: b
     housekeeping.enqueue_due(world.runtime)
     assert nothing_is_left(world, slug)
     assert import_(world, archive, slug).tenant.status == TenantStatus.ACTIVE
+
+
+def test_memory_is_fixed_whatever_the_size(world: World, tenant: Tenant, tmp_path: Path, slug: str) -> None:
+    """The kilobytes that Python holds on the way out and in, of a file many times as large."""
+    owner = world.create_user(tenant, "owner")
+    world.create_bucket(tenant)
+    world.upload(world.client(owner), "large.bin", bytes(LARGE))
+    world.run_jobs()
+    path, made = tmp_path / "archive.tar", service.begin(world.runtime, tenant, None)
+    tracemalloc.start()
+    try:
+        world.run_jobs()
+        export = service.get(world.runtime, tenant, made.id)
+        with path.open("wb") as file:
+            for piece in service.pieces(world.runtime, tenant, export):
+                file.write(piece)
+        del piece
+        with path.open("rb") as source:
+            imported = importing.import_tenant(world.runtime, source, slug=slug)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert imported.size_bytes == LARGE
+    assert path.stat().st_size > LARGE
+    assert peak < LARGE / 4

@@ -24,6 +24,13 @@ _COUNTERS = """
 UPDATE counters SET used_bytes = (SELECT coalesce(sum(used_bytes), 0) FROM buckets),
                     used_files = (SELECT coalesce(sum(used_files), 0) FROM buckets)
 """
+CHECKS_AT_ONCE = 2000
+_CHECKS = """
+WITH next AS (
+    SELECT id FROM versions WHERE CAST(:after AS uuid) IS NULL OR id > CAST(:after AS uuid) ORDER BY id LIMIT :limit
+)
+SELECT max(id::text) AS last, count(strongroom.enqueue_job(:kind, jsonb_build_object('version_id', id))) AS jobs FROM next
+"""
 _WRONG = """
 SELECT (SELECT count(*) FROM files f LEFT JOIN versions v ON v.id = f.version_id AND v.file_id = f.id WHERE v.id IS NULL)
      + (SELECT count(*) FROM versions v JOIN files f ON f.id = v.file_id WHERE f.bucket_id <> v.bucket_id)
@@ -79,12 +86,16 @@ def contradictions(connection: Connection) -> int:
     return int(connection.execute(text(_WRONG)).scalar_one())
 
 
-def settle(connection: Connection, check: str) -> None:
-    """Count what there is, and have every version checked."""
+def count_up(connection: Connection) -> None:
+    """Count what there is, per bucket and in all."""
     connection.execute(text(_TOTALS))
     connection.execute(text(_COUNTERS))
-    query = "SELECT strongroom.enqueue_job(:kind, jsonb_build_object('version_id', id)) FROM versions"
-    connection.execute(text(f"SELECT count(job) FROM ({query}) AS jobs(job)"), {"kind": check})  # noqa: S608 - no value in it
+
+
+def enqueue_checks(connection: Connection, check: str, after: UUID | None) -> UUID | None:
+    """Have the next versions by id checked; return the last of them, None when there is none left."""
+    row = connection.execute(text(_CHECKS), {"kind": check, "after": str(after) if after else None, "limit": CHECKS_AT_ONCE}).one()
+    return UUID(row.last) if row.last else None
 
 
 def owners(connection: Connection) -> list[UUID]:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from strongroom.access import Role, Scope
 from strongroom.auth.service import email_key
 from strongroom.db.ids import new_id
 from strongroom.errors import DomainError, ExportRefused
@@ -25,7 +26,7 @@ HEX_PATTERN = re.compile(r"[0-9a-f]{32,64}")
 SHA256_PATTERN = re.compile(r"[0-9a-f]{64}")
 MAX_TEXT = 400
 MAX_METADATA_KEYS, MAX_METADATA_NAME, MAX_METADATA_VALUE = 50, 128, 1024
-IMPORTED_ROLES = frozenset({"owner", "admin", "member", "viewer"})
+ROLES, SCOPES = frozenset(str(role) for role in Role), frozenset(str(scope) for scope in Scope)
 
 
 def read_rows(content: Content, data: bytes, provider_id: UUID) -> list[Row]:
@@ -54,7 +55,7 @@ def _as_it_is(row: Row, _provider_id: UUID) -> Row:
 def _user(row: Row, _provider_id: UUID) -> Row:
     """Nobody brings a password: whoever was not disabled is invited."""
     email = check_email(row["email"])
-    if row["role"] not in IMPORTED_ROLES or len(row["name"]) > MAX_TEXT:
+    if row["role"] not in ROLES or len(row["name"]) > MAX_TEXT:
         raise ExportRefused("Its role or name is none.")
     status = "disabled" if row["status"] == "disabled" else "invited"
     return {**row, "email": email, "email_key": email_key(email), "status": status, "password_hash": None, "invite_id": None}
@@ -62,6 +63,8 @@ def _user(row: Row, _provider_id: UUID) -> Row:
 
 def _api_key(row: Row, _provider_id: UUID) -> Row:
     """A key's secret is not in the archive: its row stays for what it did, revoked, under a secret that nobody knows."""
+    if len(row["name"]) > MAX_TEXT or not set(row["scopes"]) <= SCOPES:
+        raise ExportRefused("Its name or its scopes are none.")
     revoked_at = row["revoked_at"] or row["used_at"] or row["created_at"]
     return {**row, "revoked_at": revoked_at, "secret_hash": "\\x" + hash_secret(new_secret()).hex(), "key_id": new_id().hex[-12:]}
 

@@ -53,6 +53,21 @@ def as_json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
+def json_object(data: bytes, name: str) -> dict[str, Any]:
+    """Return the object that a member holds.
+
+    Raises:
+        ExportRefused
+    """
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        raise ExportRefused(f"{name} is no JSON.") from None
+    if not isinstance(value, dict):
+        raise ExportRefused(f"{name} is no JSON object.")
+    return value
+
+
 class SegmentWriter:
     """Writes members, and at the end the manifest of them. `write` is given every byte."""
 
