@@ -22,6 +22,7 @@ class TenantStatus(StrEnum):
     """Where a tenant is in its life."""
 
     PROVISIONING = "provisioning"
+    IMPORTING = "importing"
     ACTIVE = "active"
     SUSPENDED = "suspended"
     DELETING = "deleting"

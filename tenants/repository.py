@@ -89,6 +89,13 @@ def list_tenants(
     return [to_tenant(row) for row in connection.execute(query.limit(limit))]
 
 
+def untouched(connection: Connection, status: TenantStatus, seconds: float) -> list[Tenant]:
+    """Return the tenants of a status that nobody has changed for so long."""
+    before = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    rows = connection.execute(_tenant_query().where(tenants.c.status == status, tenants.c.updated_at < before))
+    return [to_tenant(row) for row in rows]
+
+
 def count_tenants(connection: Connection) -> dict[str, int]:
     """Return the number of living tenants by status."""
     query = select(tenants.c.status, func.count()).where(tenants.c.status != TenantStatus.DELETED).group_by(tenants.c.status)

@@ -20,6 +20,8 @@ from tenants import branding, repository
 from tenants.models import LIMIT_NAMES, ProviderInfo, Tenant, TenantStatus, check_slug
 from tenants.provider_secrets import seal_secrets
 
+ABANDONED_AFTER_S = 3600.0
+
 
 def create_tenant(
     databases: Databases, *, slug: str, name: str = "", provider: str | None = None,
@@ -46,6 +48,34 @@ def create_tenant(
             return repository.get_tenant(connection, tenant.id)
 
 
+def begin_import(
+    databases: Databases, *, slug: str, name: str, provider: str | None, plan: str, limits: Mapping[str, int] | None
+) -> Tenant:  # fmt: skip
+    """Make the row, role and schema of a tenant that is to be filled from an archive; nobody reaches it before that is done.
+
+    Raises:
+        AlreadyExists, ValidationFailed, NotFound (no such provider or plan)
+    """
+    check_slug(slug)
+    tenant = _reserve(databases, slug, name, provider, plan, dict(limits or {}), TenantStatus.IMPORTING)
+    revision = _provision(databases, tenant)
+    with databases.control() as connection:
+        repository.update_tenant(connection, tenant.id, schema_revision=revision)
+        return repository.get_tenant(connection, tenant.id)
+
+
+def touch(databases: Databases, tenant_id: UUID) -> None:
+    """Tell that somebody still works on a tenant that is not ready."""
+    with databases.control() as connection:
+        repository.update_tenant(connection, tenant_id)
+
+
+def abandoned_imports(databases: Databases) -> list[Tenant]:
+    """Return the tenants on whose import nobody works any more."""
+    with databases.control() as connection:
+        return repository.untouched(connection, TenantStatus.IMPORTING, ABANDONED_AFTER_S)
+
+
 def _provision(databases: Databases, tenant: Tenant) -> str:
     """Make role and schema in one transaction unless they are there; return the schema's revision."""
     with databases.cell(tenant.cell) as connection:
@@ -55,19 +85,22 @@ def _provision(databases: Databases, tenant: Tenant) -> str:
         return str(connection.execute(text("SELECT revision FROM strongroom.tenant_script")).scalar_one())
 
 
-def _reserve(databases: Databases, slug: str, name: str, provider: str | None, plan: str, limits: dict[str, int]) -> Tenant:
+def _reserve(
+    databases: Databases, slug: str, name: str, provider: str | None, plan: str, limits: dict[str, int],
+    status: TenantStatus = TenantStatus.PROVISIONING,
+) -> Tenant:  # fmt: skip
     _check_limits(limits)
     tenant_id = new_id()
     try:
         with databases.control() as connection:
             existing = repository.find_by_slug(connection, slug)
-            if existing is not None and existing.status == TenantStatus.PROVISIONING:
+            if existing is not None and existing.status == status == TenantStatus.PROVISIONING:
                 return existing
             chosen = repository.get_provider(connection, name=provider)
             if plan not in repository.plan_names(connection):
                 raise ValidationFailed(f"There is no plan '{plan}'.", errors={"plan": ["There is no such plan."]})
             repository.insert_tenant(
-                connection, id=tenant_id, slug=slug, name=name, status=TenantStatus.PROVISIONING,
+                connection, id=tenant_id, slug=slug, name=name, status=status,
                 cell=databases.cell_names[0], provider_id=chosen.id, prefix=tenant_prefix(tenant_id), plan=plan,
                 limits=limits, brand={},
             )  # fmt: skip

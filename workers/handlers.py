@@ -18,6 +18,8 @@ from strongroom.jobs.queue import Job, run_again
 from strongroom.life import service as life
 from strongroom.moving import service as moving
 from strongroom.runtime import Runtime
+from strongroom.takeout import service as takeout
+from strongroom.takeout import writing
 from strongroom.uploads import service as uploads
 from strongroom.usage import recorder
 from strongroom.usage import service as usage
@@ -70,6 +72,14 @@ def _leave_providers(runtime: Runtime, tenant: Tenant, _ids: Ids) -> None:
     moving.leave_providers(runtime, tenant)
 
 
+def _export(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:
+    writing.run(runtime, tenant, ids)
+
+
+def _expire_exports(runtime: Runtime, tenant: Tenant, _ids: Ids) -> None:
+    takeout.expire(runtime, tenant)
+
+
 def _forget_sessions(runtime: Runtime, tenant: Tenant) -> None:
     with runtime.tenant(tenant) as connection:
         sessions.delete_ended_sessions(connection)
@@ -83,6 +93,7 @@ DAILY: tuple[Callable[[Runtime, Tenant], object], ...] = (
     idempotency.forget_old,
     links.forget_used,
     _forget_sessions,
+    takeout.expire,
     checks.reconcile,
     moving.leave_providers,
 )
@@ -109,6 +120,8 @@ TENANT_JOBS: dict[str, Callable[[Runtime, Tenant, Ids], None]] = {
     HOUSEKEEPING: _housekeeping,
     moving.MOVE: _move,
     moving.LEAVE: _leave_providers,
+    writing.WRITE: _export,
+    writing.EXPIRE: _expire_exports,
 }
 
 

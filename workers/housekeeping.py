@@ -6,6 +6,7 @@ from sqlalchemy import text
 from strongroom.jobs import queue
 from strongroom.life import service as life
 from strongroom.runtime import Runtime
+from strongroom.takeout import importing
 
 from tenants import repository
 from tenants.models import TenantStatus
@@ -32,4 +33,5 @@ def enqueue_due(runtime: Runtime) -> None:
         with runtime.databases.cell(cell) as connection:
             connection.execute(_ENQUEUE, {"kind": HOUSEKEEPING, "ids": ids})
             queue.delete_done(connection, DONE_KEPT_DAYS)
+    importing.sweep(runtime)
     life.enqueue_lost(runtime)

@@ -42,6 +42,7 @@ NAVIGATION = (
     Item("API keys", "key", "/api-keys/", Role.MEMBER, "Manage"),
     Item("Storage", "database", "/storage/", Role.ADMIN, "Manage"),
     Item("Branding", "palette", "/branding/", Role.ADMIN, "Manage"),
+    Item("Take-out", "download", "/exports/", Role.ADMIN, "Manage"),
 )
 
 

@@ -22,7 +22,8 @@ PAGE = 100
 WORDS = {
     "tenant.create": "Created the tenant {}", "tenant.suspend": "Suspended {}", "tenant.resume": "Resumed {}",
     "tenant.delete": "Deleted {}", "tenant.restore": "Restored {}", "tenant.rename": "Renamed {}",
-    "tenant.retry": "Retried what is done to {}", "tenant.limits": "Changed plan or limits of {}", "provider.add": "Added the provider {}",
+    "tenant.export": "Took {} out", "tenant.import": "Imported {}", "tenant.retry": "Retried what is done to {}",
+    "tenant.limits": "Changed plan or limits of {}", "provider.add": "Added the provider {}",
     "provider.default": "Made {} the default provider", "job.retry": "Retried the job {}", "job.retry_parked": "Retried {} parked jobs",
     "operator.create": "Created the operator {}", "operator.disable": "Disabled the operator {}",
     "operator.enable": "Enabled the operator {}",

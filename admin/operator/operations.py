@@ -20,6 +20,7 @@ HERE = f"{OPERATOR}/operations/"
 PAGE = 50
 TITLES = {
     Kind.RENAME: "Rename", Kind.SUSPEND: "Suspend", Kind.RESUME: "Resume", Kind.DELETE: "Delete", Kind.RESTORE: "Restore",
+    Kind.IMPORT: "Import",
 }  # fmt: skip
 STEPS = {
     "registry": "Written down, and told to every process", "jobs": "Background work paused", "feed": "Told in the tenant’s change feed",
@@ -54,7 +55,7 @@ class Operations(OperatorView):
 
 def shown(operation: Operation) -> dict[str, Any]:
     """Return an operation as pages show it: its steps by title, and how it stands in one word."""
-    words = {**STEPS, "jobs": "Background work goes on"} if operation.kind in {Kind.RESUME, Kind.RESTORE} else STEPS
+    words = {**STEPS, "jobs": "Background work goes on"} if operation.kind in {Kind.RESUME, Kind.RESTORE, Kind.IMPORT} else STEPS
     steps = [{"title": words[each.name], "state": each.state, "at": _moment(each.at)} for each in operation.steps]
     return {**vars(operation), "title": TITLES[operation.kind], "steps": steps, "stands": _stands(operation)}
 

@@ -30,10 +30,11 @@ from strongroom.http.permissions import check_all_views
 from strongroom.http.problems import CONTENT_TYPE, ProblemSchema, install_problem_handlers
 from strongroom.imports.api import blueprint as imports
 from strongroom.objects.api import blueprint as objects
-from strongroom.operating.api import blueprint as operator_api
+from strongroom.operating.life_api import blueprint as operator_api
 from strongroom.own_providers.api import blueprint as own_providers
 from strongroom.runtime import Runtime
 from strongroom.sharex.api import blueprint as sharex
+from strongroom.takeout.api import blueprint as exports
 from strongroom.tenant_settings.api import blueprint as tenant_settings
 from strongroom.tus.api import blueprint as tus
 from strongroom.uploads.blocks_api import blueprint as blocks
@@ -43,7 +44,7 @@ from strongroom.users.api import blueprint as users
 
 API_BLUEPRINTS = (
     auth, users, api_keys, buckets, archives, files, blocks, objects, imports, direct_uploads, tus, sharex, stats, tenant_settings,
-    own_providers, operator_api,
+    own_providers, exports, operator_api,
 )  # fmt: skip
 
 

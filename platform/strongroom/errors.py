@@ -104,6 +104,12 @@ class HeadersTooLarge(DomainError, code="headers_too_large", status=431):
     hint = "Send fewer or shorter headers."
 
 
+class ExportRefused(DomainError, code="export_refused", status=422):
+    """This is no archive of a tenant, or not a whole one"""
+
+    hint = "Nothing was imported. Make the archive anew with 'strongroom tenant export', or fetch it again."
+
+
 class UnsupportedMediaType(DomainError, code="unsupported_media_type", status=415):
     """The body is not of a type this address takes"""
 

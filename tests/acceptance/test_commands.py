@@ -14,7 +14,7 @@ from tests.acceptance.waiting import wait_until
 
 NAMES = """
 up | migrate | doctor | tenant | tenant create | tenant list | tenant show | tenant suspend | tenant resume | tenant delete | tenant limits
-| tenant rename | tenant restore | tenant operations | tenant retry
+| tenant rename | tenant restore | tenant operations | tenant retry | tenant export | tenant import
 | operator | operator create | operator list | provider | provider add | provider list | provider test | provider update
 | provider delete | provider rotate-secrets | tenant set-provider | tenant move-bytes | stats | stats verify
 | serve | worker | beat | bootstrap-sql
@@ -114,6 +114,34 @@ def test_deleting_takes_bytes_and_a_new_tenant_of_that_name_starts_empty(deploym
     wait_until(lambda: tenant.owner.get("/api/v1/buckets").status_code == 401, 5, "the former owner's token to be refused")
     former = deployment.tenant_client(tenant.slug).post("/api/v1/auth/login", json={"email": tenant.owner.email, "password": PASSWORD})
     assert_problem(former, 401, "invalid_credentials")
+
+
+def test_taken_out_and_brought_in(deployment: Deployment, tmp_path: Path) -> None:
+    tenant, slug = deployment.tenant(), fresh_slug()
+    tenant.owner.bucket("media")
+    tenant.owner.upload("media", "folder/a.txt", b"canary")
+    done = deployment.command("tenant", "export", tenant.slug, "--to", str(tmp_path))
+    archive = Path(done["file"])
+    assert archive.parent == tmp_path
+    assert archive.stat().st_size == done["size_bytes"]
+    assert archive.stat().st_mode & 0o077 == 0
+    assert len(tenant.stored()) == 1, "it is fetched, so nothing stays at the provider"
+    made = deployment.command("tenant", "import", str(archive), "--slug", slug)
+    assert (made["status"], made["files"], made["size_bytes"]) == ("active", 1, 6)
+    (invitation,) = made["invitations"]
+    assert invitation["url"].startswith(f"http://{slug}.localhost:{deployment.port}/console/invite/")
+    accept = {"token": invitation["url"].rpartition("/")[2], "name": "Ada", "password": PASSWORD}
+    answer = deployment.tenant_client(slug).post("/api/v1/auth/invite/accept", json=accept)
+    assert answer.status_code in {200, 201, 204}, answer.text
+    owner = deployment.tenant_client(slug).login(invitation["email"], PASSWORD)
+    wait_until(lambda: owner.get("/api/v1/objects/media/folder/a.txt").content == b"canary", 30, "the file to be checked")
+    again = deployment.run("tenant", "export", tenant.slug, "--to", str(archive), "--state", deployment.state, "--json")
+    assert again.returncode == 1
+    assert "exists already" in again.stderr
+    archive.write_bytes(archive.read_bytes()[:-2000])
+    refused = deployment.run("tenant", "import", str(archive), "--slug", fresh_slug(), "--state", deployment.state, "--json")
+    assert refused.returncode == 1
+    assert json.loads(refused.stderr)["code"] == "export_refused"
 
 
 def test_deletion_asks_for_the_slug(deployment: Deployment) -> None:

@@ -28,7 +28,7 @@ CREATE TABLE strongroom.tenants (
     id uuid PRIMARY KEY,
     slug text NOT NULL CHECK (slug ~ '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$'),
     name text NOT NULL,
-    status text NOT NULL CHECK (status IN ('provisioning', 'active', 'suspended', 'deleting', 'deleted')),
+    status text NOT NULL CHECK (status IN ('provisioning', 'importing', 'active', 'suspended', 'deleting', 'deleted')),
     cell text NOT NULL,
     provider_id uuid NOT NULL REFERENCES strongroom.providers,
     prefix text NOT NULL UNIQUE,
@@ -69,7 +69,7 @@ CREATE INDEX domains_tenant ON strongroom.domains (tenant_id);
 CREATE TABLE strongroom.operations (
     id uuid PRIMARY KEY,
     tenant_id uuid NOT NULL REFERENCES strongroom.tenants,
-    kind text NOT NULL CHECK (kind IN ('rename', 'suspend', 'resume', 'delete', 'restore')),
+    kind text NOT NULL CHECK (kind IN ('rename', 'suspend', 'resume', 'delete', 'restore', 'import')),
     slug text NOT NULL,
     state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'done', 'cancelled')),
     steps jsonb NOT NULL,

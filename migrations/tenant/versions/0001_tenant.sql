@@ -276,3 +276,41 @@ CREATE TABLE idempotency_keys (
     PRIMARY KEY (actor, key)
 );
 CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);
+
+-- Archives of all that the tenant has, made by a worker, one at a time; they lie under its own prefix, in segments.
+CREATE TABLE exports (
+    id uuid PRIMARY KEY,
+    state text NOT NULL CHECK (state IN ('running', 'ready')),
+    created_by uuid,
+    total_objects bigint NOT NULL DEFAULT 0,
+    total_bytes bigint NOT NULL DEFAULT 0,
+    done_objects bigint NOT NULL DEFAULT 0,
+    done_bytes bigint NOT NULL DEFAULT 0,
+    missing_objects bigint NOT NULL DEFAULT 0,
+    size_bytes bigint NOT NULL DEFAULT 0,
+    members bigint NOT NULL DEFAULT 0,
+    segments integer NOT NULL DEFAULT 0,
+    chain text NOT NULL DEFAULT '',
+    problem text NOT NULL DEFAULT '',
+    created_at timestamptz NOT NULL DEFAULT now(),
+    ended_at timestamptz,
+    expires_at timestamptz
+);
+CREATE UNIQUE INDEX exports_one_running ON exports (state) WHERE state = 'running';
+
+-- A segment's row is there before its bytes are, so that nobody takes those for left over; size_bytes once they are whole.
+CREATE TABLE export_segments (
+    export_id uuid NOT NULL REFERENCES exports ON DELETE CASCADE,
+    number integer NOT NULL CHECK (number > 0),
+    segment_id uuid NOT NULL,
+    provider_id uuid NOT NULL,
+    size_bytes bigint,
+    PRIMARY KEY (export_id, number)
+);
+
+-- Versions whose bytes have yet to go into an archive, or, while the tenant is imported, to come out of one.
+CREATE TABLE export_items (
+    export_id uuid NOT NULL,
+    version_id uuid NOT NULL,
+    PRIMARY KEY (export_id, version_id)
+);

@@ -254,7 +254,9 @@ def _remove_orphans(runtime: Runtime, tenant: Tenant, provider_id: UUID) -> int:
 
 def _remove_unknown(runtime: Runtime, tenant: Tenant, provider_id: UUID, batch: Sequence[tuple[UUID, UUID]]) -> int:
     with runtime.tenant(tenant) as connection:
-        under_way = uploads.versions_under_way(connection)  # first: one that completes in between is then among the versions
+        under_way = uploads.versions_under_way(connection) | repository.archive_segments(
+            connection
+        )  # first: one that completes in between is then among the versions
     return _remove_dead(runtime, tenant, provider_id, [each for each in batch if each[1] not in under_way])
 
 

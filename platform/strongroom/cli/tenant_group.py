@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from strongroom.cli import life, moves
+from strongroom.cli import life, moves, takeout
 from strongroom.cli.tenants import tenant
 
-__all__ = ["life", "moves", "tenant"]
+__all__ = ["life", "moves", "takeout", "tenant"]

@@ -53,13 +53,18 @@ def create(
     with session.runtime() as runtime:
         made = service.create_tenant(
             runtime, OPERATOR, slug=slug, owner_email=owner_email, owner_password=password, name=name, provider=provider, plan=plan,
-            limits=_parse_limits(limits),
+            limits=parse_limits(limits),
         )  # fmt: skip
         shown = {**shown_tenant(made, runtime.settings), "owner_email": owner_email}
     session.show(shown, f"Tenant '{slug}' is ready: {shown['url']}/console\nSign in there as {owner_email}.")
 
 
-def _parse_limits(pairs: tuple[str, ...]) -> dict[str, int]:
+def parse_limits(pairs: tuple[str, ...]) -> dict[str, int]:
+    """Return limits written as NAME=NUMBER.
+
+    Raises:
+        ConfigurationError
+    """
     limits = {}
     for pair in pairs:
         name, _, value = pair.partition("=")
@@ -106,6 +111,6 @@ def show(session: Session, slug: str) -> None:
 def limits(session: Session, slug: str, plan: str | None, limits: tuple[str, ...]) -> None:
     """Change a tenant's plan, or give it limits of its own."""
     with session.runtime() as runtime:
-        changed = service.set_limits(runtime, OPERATOR, slug, plan=plan, limits=_parse_limits(limits) if limits else None)
+        changed = service.set_limits(runtime, OPERATOR, slug, plan=plan, limits=parse_limits(limits) if limits else None)
         shown = shown_tenant(changed, runtime.settings)
     session.show(shown, "\n".join(f"{name}: {value}" for name, value in shown["limits"].items()))

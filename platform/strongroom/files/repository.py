@@ -32,7 +32,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from strongroom.buckets.tables import buckets
 from strongroom.errors import NotFound
 from strongroom.files.models import File, Gone, Scan, Status, Verdict
-from strongroom.files.tables import blocks, files, versions
+from strongroom.files.tables import blocks, export_segments, files, versions
 
 # In the order of the fields of `File`, with those of `Scan` in the place of `scan`.
 COLUMNS = (
@@ -363,3 +363,8 @@ def versions_after(connection: Connection, after: UUID | None, limit: int) -> li
     columns = (versions.c.id, versions.c.bucket_id, versions.c.provider_id, versions.c.size_bytes, versions.c.created_at)
     query = select(*columns).order_by(versions.c.id).limit(limit)
     return list(connection.execute(query if after is None else query.where(versions.c.id > after)))
+
+
+def archive_segments(connection: Connection) -> set[UUID]:
+    """Return the ids under which archives of the whole tenant lie beside its versions."""
+    return set(connection.execute(select(export_segments.c.segment_id)).scalars())

@@ -62,3 +62,13 @@ blocks = Table(
     Column("number", Integer, primary_key=True),
     Column("digest", LargeBinary),
 )
+export_segments = Table(
+    "export_segments",
+    tenant_metadata,
+    Column("export_id", Uuid, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("segment_id", Uuid),
+    Column("provider_id", Uuid),
+    Column("size_bytes", BigInteger),
+)
+"""Of archives of the whole tenant, which lie beside its versions."""

@@ -17,6 +17,7 @@ class Kind(StrEnum):
     RESUME = "resume"
     DELETE = "delete"
     RESTORE = "restore"
+    IMPORT = "import"
 
 
 class OperationState(StrEnum):

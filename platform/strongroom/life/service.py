@@ -25,6 +25,7 @@ from tenants.models import Tenant, TenantStatus, check_slug
 log = logging.getLogger(__name__)
 ADVANCE = "tenant.operation"
 LIVING = frozenset({TenantStatus.ACTIVE, TenantStatus.SUSPENDED})
+UNFINISHED = frozenset({TenantStatus.PROVISIONING, TenantStatus.IMPORTING})
 
 
 def rename(runtime: Runtime, tenant_id: UUID, slug: str) -> Operation:
@@ -79,10 +80,10 @@ def delete(runtime: Runtime, tenant_id: UUID, *, now: bool = False) -> Operation
         Conflict: something else is being done to it.
     """
     with runtime.databases.control() as connection:
-        tenant = _locked(connection, tenant_id, LIVING | {TenantStatus.PROVISIONING, TenantStatus.DELETING})
+        tenant = _locked(connection, tenant_id, LIVING | UNFINISHED | {TenantStatus.DELETING})
         operation = repository.get_open(connection, tenant_id, lock=True) if tenant.status == TenantStatus.DELETING else None
         if operation is None:
-            at_once = now or tenant.status == TenantStatus.PROVISIONING
+            at_once = now or tenant.status in UNFINISHED
             grace_days = 0 if at_once else runtime.settings.deletion_grace_days
             operation = _begin(runtime, connection, tenant, Kind.DELETE, {"was": tenant.status, "grace_days": grace_days})
         elif now and not operation.is_past("grace"):
@@ -104,6 +105,18 @@ def restore(runtime: Runtime, tenant_id: UUID) -> Operation:
             raise Conflict("Its data is being removed already: it cannot be restored.")
         repository.cancel(connection, deletion)
         operation = _begin(runtime, connection, tenant, Kind.RESTORE, {"was": deletion.data["was"]})
+    return _go_on(runtime, operation)
+
+
+def open_imported(runtime: Runtime, tenant_id: UUID) -> Operation:
+    """Open a tenant of which all was imported, and have its jobs begin.
+
+    Raises:
+        Conflict: it is none, or no longer.
+    """
+    with runtime.databases.control() as connection:
+        tenant = _locked(connection, tenant_id, {TenantStatus.IMPORTING})
+        operation = _begin(runtime, connection, tenant, Kind.IMPORT, {})
     return _go_on(runtime, operation)
 
 

@@ -126,4 +126,5 @@ STEPS: dict[Kind, tuple[Short | Long, ...]] = {
         Long("stragglers", _remove_stragglers),
     ),
     Kind.RESTORE: (Short("registry", _restore_status), Short("jobs", _unpause_jobs)),
+    Kind.IMPORT: (Short("registry", _set_status(TenantStatus.ACTIVE)), Short("jobs", _unpause_jobs)),
 }

@@ -29,10 +29,9 @@ from strongroom.http.describing import described
 from strongroom.http.json import Blueprint
 from strongroom.http.pace import limit_failed_logins
 from strongroom.http.permissions import operators_only, platform_only
-from strongroom.operating import life, moves, providers, service
+from strongroom.operating import moves, providers, service
 from strongroom.operating.schemas import (
     AuditPage,
-    DeletionQuery,
     JobPage,
     JobQuery,
     JobSchema,
@@ -44,15 +43,11 @@ from strongroom.operating.schemas import (
     NewTenantSchema,
     OperatedTenantPage,
     OperatedTenantSchema,
-    OperationPage,
-    OperationQuery,
-    OperationSchema,
     OperatorPage,
     PageOfSlugs,
     ProviderChange,
     ProviderPage,
     ProviderSchema,
-    RenameSchema,
     StatsQuery,
     StatsSchema,
     StepsSchema,
@@ -161,73 +156,6 @@ def get_tenant(slug: str) -> dict[str, Any]:
 def update_tenant(body: dict[str, Any], slug: str) -> dict[str, Any]:
     """Change a tenant's plan or limits."""
     return shown(service.set_limits(runtime(), current_operator().email, slug, plan=body.get("plan"), limits=body.get("limits")))
-
-
-@blueprint.post("/tenants/<slug>/rename")
-@operators_only("admin")
-@blueprint.arguments(RenameSchema)
-@blueprint.response(200, OperatedTenantSchema)
-def rename_tenant(body: dict[str, Any], slug: str) -> dict[str, Any]:
-    """Give a tenant another slug. Its former address answers 404 from now on; what was issued before is good at the new one."""
-    return shown(life.rename_tenant(runtime(), current_operator().email, slug, body["slug"]))
-
-
-@blueprint.post("/tenants/<slug>/suspend")
-@operators_only("admin")
-@blueprint.response(200, OperatedTenantSchema)
-@described(fails=(Conflict,))
-def suspend_tenant(slug: str) -> dict[str, Any]:
-    """Close a tenant for its users; its data stays."""
-    return shown(life.suspend_tenant(runtime(), current_operator().email, slug))
-
-
-@blueprint.post("/tenants/<slug>/resume")
-@operators_only("admin")
-@blueprint.response(200, OperatedTenantSchema)
-@described(fails=(Conflict,))
-def resume_tenant(slug: str) -> dict[str, Any]:
-    """Open a suspended tenant again."""
-    return shown(life.resume_tenant(runtime(), current_operator().email, slug))
-
-
-@blueprint.delete("/tenants/<slug>")
-@operators_only("admin")
-@blueprint.arguments(DeletionQuery, location="query")
-@blueprint.response(202, OperatedTenantSchema)
-@described(fails=(Conflict,))
-def delete_tenant(query: dict[str, Any], slug: str) -> dict[str, Any]:
-    """Take a tenant out of service. All that it owns is removed after the grace time, until which it can be restored."""
-    return shown(life.delete_tenant(runtime(), current_operator().email, slug, **query))
-
-
-@blueprint.post("/tenants/<slug>/restore")
-@operators_only("admin")
-@blueprint.response(200, OperatedTenantSchema)
-@described(fails=(Conflict,))
-def restore_tenant(slug: str) -> dict[str, Any]:
-    """Bring back a tenant whose grace time is not over."""
-    return shown(life.restore_tenant(runtime(), current_operator().email, slug))
-
-
-@blueprint.get("/operations")
-@operators_only()
-@blueprint.arguments(OperationQuery, location="query")
-@blueprint.response(200, OperationPage)
-def list_operations(query: dict[str, Any]) -> dict[str, Any]:
-    """List what was and is done to tenants with its steps, newest first."""
-    before = parse_id(query["cursor"]) if query["cursor"] else None
-    found = life.list_operations(runtime(), slug=query["slug"], before=before, limit=query["limit"] + 1)
-    items = found[: query["limit"]]
-    return {"items": items, "next_cursor": str(items[-1].id) if len(found) > len(items) else None}
-
-
-@blueprint.post("/operations/<operation_id>/retry")
-@operators_only("admin")
-@blueprint.response(200, OperationSchema)
-@described(fails=(Conflict,))
-def retry_operation(operation_id: str) -> Any:
-    """Have an operation that was held up go on now."""
-    return life.retry_operation(runtime(), current_operator().email, parse_id(operation_id))
 
 
 @blueprint.get("/stats")

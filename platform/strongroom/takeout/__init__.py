@@ -1,0 +1,1 @@
+"""A tenant taken out as one archive, and brought into another deployment."""
