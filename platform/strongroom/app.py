@@ -31,6 +31,7 @@ from strongroom.http.problems import CONTENT_TYPE, ProblemSchema, install_proble
 from strongroom.imports.api import blueprint as imports
 from strongroom.objects.api import blueprint as objects
 from strongroom.operating.api import blueprint as operator_api
+from strongroom.operating.fleet_api import blueprint as operator_fleet
 from strongroom.own_providers.api import blueprint as own_providers
 from strongroom.runtime import Runtime
 from strongroom.sharex.api import blueprint as sharex
@@ -43,7 +44,7 @@ from strongroom.users.api import blueprint as users
 
 API_BLUEPRINTS = (
     auth, users, api_keys, buckets, archives, files, blocks, objects, imports, direct_uploads, tus, sharex, stats, tenant_settings,
-    own_providers, operator_api,
+    own_providers, operator_api, operator_fleet,
 )  # fmt: skip
 
 
