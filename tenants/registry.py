@@ -29,6 +29,8 @@ class Registry:
     def __init__(self, settings: Settings, databases: Databases) -> None:
         self._settings, self._databases = settings, databases
         self._cache = TenantCache(max_entries=settings.registry_cache_entries, max_missing=MAX_MISSING, lifetime_s=self._lifetime_s)
+        can_listen = settings.listen_database_url is not None or not settings.behind_pgbouncer  # which has no sessions to listen on
+        self._may_listen = settings.registry_listen and can_listen
         self.listener = Listener(settings.listen_database_url or settings.database_url, self._changed)
 
     def by_host(self, host: str) -> Tenant | None:
@@ -72,7 +74,7 @@ class Registry:
             self._cache.forget(tenant_id)
 
     def _remembered(self, key: str, *, host: str | None = None, slug: str | None = None, tenant_id: UUID | None = None) -> Tenant | None:
-        if self._settings.registry_listen:
+        if self._may_listen:
             self.listener.start()
         return self._cache.get(key, partial(self._find, host=host, slug=slug, tenant_id=tenant_id))
 

@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 from strongroom.db.engines import Databases
 from strongroom.db.ids import new_id
@@ -16,7 +16,7 @@ from strongroom.security.keys import KeyRing
 from strongroom.storage.keys import tenant_prefix
 from strongroom.storage.providers import make_provider
 
-from tenants import branding, repository
+from tenants import branding, placement, repository
 from tenants.models import LIMIT_NAMES, ProviderInfo, Tenant, TenantStatus, check_slug
 from tenants.provider_secrets import seal_secrets
 
@@ -101,12 +101,17 @@ def _reserve(
                 raise ValidationFailed(f"There is no plan '{plan}'.", errors={"plan": ["There is no such plan."]})
             repository.insert_tenant(
                 connection, id=tenant_id, slug=slug, name=name, status=status,
-                cell=databases.cell_names[0], provider_id=chosen.id, prefix=tenant_prefix(tenant_id), plan=plan,
+                cell=_choose_cell(connection, databases), provider_id=chosen.id, prefix=tenant_prefix(tenant_id), plan=plan,
                 limits=limits, brand={},
             )  # fmt: skip
             return repository.get_tenant(connection, tenant_id)
     except IntegrityError:
         raise AlreadyExists(f"There is a tenant '{slug}' already.") from None
+
+
+def _choose_cell(connection: Connection, databases: Databases) -> str:
+    names = databases.cell_names
+    return placement.roomiest(names, placement.count_tenants(connection)) if len(names) > 1 else names[0]
 
 
 def _check_limits(limits: Mapping[str, int]) -> None:

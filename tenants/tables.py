@@ -129,3 +129,24 @@ usage_daily = Table(
     Column("stored_files", BigInteger),
     Column("updated_at", TIME),
 )
+tenant_migrations = Table(
+    "tenant_migrations",
+    metadata,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("target", Text),
+    Column("state", Text),
+    Column("attempts", Integer),
+    Column("error", Text),
+    Column("urgent", Boolean),
+    Column("run_at", TIME),
+    Column("started_at", TIME),
+    Column("finished_at", TIME),
+)
+fleet = Table(
+    "fleet",
+    metadata,
+    Column("only_row", Boolean, primary_key=True),
+    Column("frozen_at", TIME),
+    Column("frozen_by", Text),
+    Column("stopped_at", TIME),
+)

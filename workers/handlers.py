@@ -11,6 +11,7 @@ from strongroom.checks import service as checks
 from strongroom.errors import NotFound
 from strongroom.files import links
 from strongroom.files import service as files
+from strongroom.fleet.behind import catch_up
 from strongroom.http import idempotency
 from strongroom.imports import fetching
 from strongroom.imports import service as imports
@@ -163,6 +164,7 @@ def _living_tenant(runtime: Runtime, tenant_id: UUID) -> Tenant | None:
 
     Raises:
         TenantAway: it is being deleted, and may be restored yet: the job waits.
+        TenantBehind: its schema is too old for this code; the job is tried again.
     """
     try:
         with runtime.databases.control() as connection:
@@ -171,4 +173,4 @@ def _living_tenant(runtime: Runtime, tenant_id: UUID) -> Tenant | None:
         return None
     if tenant.status == TenantStatus.DELETING:
         raise TenantAway("The tenant is being deleted.")
-    return tenant if tenant.status in {TenantStatus.ACTIVE, TenantStatus.SUSPENDED} else None
+    return catch_up(runtime, tenant) if tenant.status in {TenantStatus.ACTIVE, TenantStatus.SUSPENDED} else None

@@ -35,6 +35,8 @@ NAVIGATION = (
     Item("Tenants", "building-community", "/tenants/"),
     Item("Operations", "activity", "/operations/"),
     Item("Jobs", "list-check", "/jobs/"),
+    Item("Migrations", "refresh", "/migrations/", "Platform"),
+    Item("Cells", "server", "/cells/", "Platform"),
     Item("Providers", "database", "/providers/", "Platform"),
     Item("Operators", "user-shield", "/operators/", "Platform"),
     Item("Audit", "report-search", "/audit/", "Platform"),

@@ -6,6 +6,7 @@ from admin.operator.audit import Audit
 from admin.operator.dashboard import Dashboard
 from admin.operator.frame import OperatorView
 from admin.operator.jobs import Jobs
+from admin.operator.migrations import Cells, Migrations
 from admin.operator.operations import Operations
 from admin.operator.operators import Operators
 from admin.operator.providers import Providers
@@ -13,7 +14,8 @@ from admin.operator.tenants import Tenants
 from admin.pages import OPERATOR
 
 PAGES: dict[str, type[OperatorView]] = {
-    "tenants": Tenants, "operations": Operations, "jobs": Jobs, "providers": Providers, "operators": Operators, "audit": Audit,
+    "tenants": Tenants, "operations": Operations, "jobs": Jobs, "migrations": Migrations, "cells": Cells,
+    "providers": Providers, "operators": Operators, "audit": Audit,
 }  # fmt: skip
 
 

@@ -110,6 +110,19 @@ class Settings(BaseSettings):
         default=None, description="The control database past PgBouncer, for listening; default: the control database."
     )
 
+    migrations_dir: str | None = Field(
+        default=None, description="Folder with the chains `control`, `cell` and `tenant`; default: those of this installation."
+    )
+    migration_lock_timeout_s: float = Field(default=2.0, gt=0, description="Longest wait of a tenant's migration for a lock, then a retry.")
+    migration_statement_timeout_s: float = Field(default=300.0, gt=0, description="Longest statement of a migration.")
+    migration_attempts: int = Field(default=5, gt=0, description="Tries before a tenant's migration counts as failed.")
+    migration_wait_s: float = Field(
+        default=5.0, ge=0, description="How long a request waits for the migration of its tenant, if that is behind; then 503."
+    )
+    migrations_at_once: int = Field(
+        default=2, ge=0, description="Migrations that the requests of one process may start at the same time; 0: none."
+    )
+
     pool_size: int = Field(default=16, gt=0, description="Database connections per process and cell.")
     connection_max_tenants: int = Field(
         default=200,

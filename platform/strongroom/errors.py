@@ -368,6 +368,12 @@ class NotSupported(DomainError, code="not_supported", status=422):
 # What we depend on
 
 
+class TenantBehind(DomainError, code="tenant_behind", status=503):
+    """This tenant's data is being brought up to date"""
+
+    hint = "Nothing was changed. Try again in a few seconds."
+
+
 class StorageUnavailable(DomainError, code="storage_unavailable", status=503):
     """The storage provider does not answer"""
 

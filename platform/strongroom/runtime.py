@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -14,6 +15,7 @@ from sqlalchemy import Connection
 
 from strongroom.config import Settings
 from strongroom.db.engines import Databases
+from strongroom.db.revisions import head
 from strongroom.errors import NotFound, TenantBusy
 from strongroom.jobs.broker import Announcer, make_celery
 from strongroom.jobs.queue import enqueued
@@ -47,6 +49,11 @@ class Runtime:
         self._lock = threading.Lock()
         self._loading = threading.Lock()
         self._kept = threading.local()
+
+    @cached_property
+    def newest_revision(self) -> str:
+        """The newest revision of a tenant's schema that this code knows."""
+        return head("tenant", self.settings)
 
     def close(self) -> None:
         """Close all connections, and end the listening for changed tenants. Idempotent."""

@@ -17,11 +17,11 @@ up | migrate | doctor | tenant | tenant create | tenant list | tenant show | ten
 | tenant rename | tenant restore | tenant operations | tenant retry | tenant export | tenant import
 | operator | operator create | operator list | provider | provider add | provider list | provider test | provider update
 | provider delete | provider rotate-secrets | tenant set-provider | tenant move-bytes | stats | stats verify
-| serve | worker | beat | bootstrap-sql
+| serve | worker | beat | bootstrap-sql | migrate freeze | migrate unfreeze | cell | cell list | cell show
 """
 COMMANDS = [(), *(tuple(name.split()) for name in NAMES.split("|"))]
 ANSWERING = [command for command in COMMANDS if command and command[0] not in {"serve", "worker", "beat", "bootstrap-sql"}]
-GROUPS = {("tenant",), ("operator",), ("provider",), ("stats",)}
+GROUPS = {("cell",), ("tenant",), ("operator",), ("provider",), ("stats",)}
 
 
 def fresh_slug() -> str:

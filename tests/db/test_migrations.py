@@ -190,7 +190,7 @@ def test_a_broken_migration_leaves_no_half_of_itself(world: World, monkeypatch: 
     database = create_database(world.database.cluster, f"broken_{new_id().hex}")
     settings = make_settings(database)
     with monkeypatch.context() as patch:
-        patch.setattr(migrate, "_store_tenant_script", lambda connection: connection.execute(text("SELECT 1 / 0")))
+        patch.setattr(migrate, "_store_tenant_script", lambda connection, _settings: connection.execute(text("SELECT 1 / 0")))
         with pytest.raises(DBAPIError):
             migrate.migrate_platform(settings)
     with psycopg.connect(database.superuser_url) as connection:

@@ -83,6 +83,19 @@ def test_changes_are_heard_past_it(world: World, bouncing: World, tenant: Tenant
     wait_until(lambda: getattr(registry.by_slug(tenant.slug), "status", None) == "suspended", 1)
 
 
+def test_nobody_listens_through_it(world: World, bouncing: World, tenant: Tenant) -> None:
+    """It would take the word and hear nothing: without an address past it, what is known is believed for a second only."""
+    deaf = World(bouncing.database, world.files_dir, behind_pgbouncer=True, registry_lifetime_s=600)
+    try:
+        registry = deaf.runtime.registry
+        assert getattr(registry.by_slug(tenant.slug), "status", None) == "active"
+        assert not registry.listener.is_listening
+        service.suspend_tenant(world.runtime.databases, tenant.id)
+        wait_until(lambda: getattr(registry.by_slug(tenant.slug), "status", None) == "suspended", 3)
+    finally:
+        deaf.close()
+
+
 def test_a_tenants_whole_life(world: World, bouncing: World) -> None:
     made = service.create_tenant(bouncing.runtime.databases, slug="behind-the-bouncer")
     bouncing.create_bucket(made)

@@ -158,6 +158,11 @@ ROWS: dict[tuple[str, str], Row] = {
     ("operator_api.try_provider", "POST"): Row(OPERATOR_ADMINS, {"name": "none"}),
     ("operator_api.list_jobs", "GET"): Row(OPERATORS),
     ("operator_api.retry_job", "POST"): Row(OPERATOR_ADMINS, {"job_id": NO_ID}),
+    ("operator_fleet.list_migrations", "GET"): Row(OPERATORS),
+    ("operator_fleet.freeze_migrations", "PATCH"): Row(OPERATOR_ADMINS, send=EMPTY),
+    ("operator_fleet.retry_failed_migrations", "POST"): Row(OPERATOR_ADMINS),
+    ("operator_fleet.retry_migration", "POST"): Row(OPERATOR_ADMINS, SLUG),
+    ("operator_fleet.list_cells", "GET"): Row(OPERATORS),
     ("operator_api.list_operators", "GET"): Row(OPERATORS),
     ("operator_api.list_audit", "GET"): Row(OPERATORS),
     # Probes and pages

@@ -66,8 +66,8 @@ def with_roles(socket_dir: Path, superuser: str, password: str, port: int = PORT
 
 
 @contextmanager
-def embedded() -> Iterator[Cluster]:
-    """The cluster that `strongroom up` runs."""
+def embedded(settings: dict[str, str] | None = None) -> Iterator[Cluster]:
+    """The cluster that `strongroom up` runs, by default without its durability."""
     folder = Path(tempfile.mkdtemp(prefix="sr-pg-"))
     state = StateDir(folder / "state")
     state.create()
@@ -76,7 +76,7 @@ def embedded() -> Iterator[Cluster]:
         secret_file=state.pg_secret_file,
         log_file=state.logs_dir / "postgres.log",
         socket_dir=state.pg_socket_dir,
-        settings={**FAST, "max_connections": "300"},
+        settings={**(FAST if settings is None else settings), "max_connections": "300"},
     )
     try:
         postgres.start()

@@ -148,3 +148,26 @@ CREATE TRIGGER tell_change AFTER INSERT OR UPDATE OR DELETE ON strongroom.domain
     FOR EACH ROW EXECUTE FUNCTION strongroom.tell_registry_change();
 CREATE TRIGGER tell_change AFTER INSERT OR UPDATE OR DELETE ON strongroom.plans
     FOR EACH ROW EXECUTE FUNCTION strongroom.tell_registry_change();
+
+-- How the migration of each tenant's schema stands; a tenant without a row was never behind. Its revision is in `tenants`.
+CREATE TABLE strongroom.tenant_migrations (
+    tenant_id uuid PRIMARY KEY REFERENCES strongroom.tenants,
+    target text NOT NULL,
+    state text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'running', 'current', 'failed')),
+    attempts integer NOT NULL DEFAULT 0,
+    error text,
+    urgent boolean NOT NULL DEFAULT false,
+    run_at timestamptz NOT NULL DEFAULT now(),
+    started_at timestamptz,
+    finished_at timestamptz
+);
+CREATE INDEX tenant_migrations_open ON strongroom.tenant_migrations (urgent DESC, run_at) WHERE state IN ('pending', 'running');
+
+-- What holds for the migration of all tenants: frozen, or asked to stop (what began before that moment does).
+CREATE TABLE strongroom.fleet (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    frozen_at timestamptz,
+    frozen_by text,
+    stopped_at timestamptz
+);
+INSERT INTO strongroom.fleet DEFAULT VALUES;

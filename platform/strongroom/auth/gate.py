@@ -29,6 +29,7 @@ from strongroom.errors import (
     Unauthenticated,
     UnknownHost,
 )
+from strongroom.fleet.behind import catch_up
 from strongroom.http.body import streams_body
 from strongroom.http.context import bind_tenant, current_tenant, runtime
 from strongroom.http.hosts import host_name, is_platform_host
@@ -60,6 +61,8 @@ def install_gate(app: Flask, shares: ThreadShares) -> None:
         _bind(permission)
         tenant = g.get("tenant")
         hold_thread(shares, tenant.id if tenant else None)
+        if tenant is not None:
+            g.tenant = catch_up(runtime(), tenant)
         _authorise(permission)
 
     @app.teardown_request

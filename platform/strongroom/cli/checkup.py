@@ -94,7 +94,7 @@ def _walls(runtime: Runtime) -> str:
 
 
 def _migrations(runtime: Runtime) -> str:
-    behind = [part.name for part in migration_status(runtime.settings) if not part.current]
+    behind = [part.name for part in migration_status(runtime) if not part.current]
     if behind:
         raise Problem(f"behind: {', '.join(behind[:10])}. Run 'strongroom migrate'.")
     return "every part is at its newest revision"

@@ -16,10 +16,12 @@ from strongroom.auth import operators
 from strongroom.cli.seed import seed_demo
 from strongroom.config import PREFIX, Settings, load_settings
 from strongroom.db import bootstrap
+from strongroom.db.engines import Databases
 from strongroom.db.migrate import migrate_platform
 from strongroom.embedded.postgres import EmbeddedPostgres
 from strongroom.embedded.state import StateDir, write_private_json
 from strongroom.errors import ConfigurationError
+from strongroom.fleet.service import migrate_tenants
 from strongroom.jobs.broker import make_queues
 from strongroom.operating.service import list_providers
 from strongroom.runtime import Runtime
@@ -117,6 +119,7 @@ class Deployment:
             bootstrap.lock_down(connection, DATABASE)
         settings = self.settings()
         migrate_platform(settings)
+        _migrate_tenants(settings)
         make_queues(settings)
         return self._seed(settings)
 
@@ -132,6 +135,15 @@ class Deployment:
             pending.replace(self.state.credentials_file)
         credentials = json.loads(self.state.credentials_file.read_text(encoding="utf-8"))
         return dict(credentials)
+
+
+def _migrate_tenants(settings: Settings) -> None:
+    """Bring every tenant to the newest revision; one whose migration fails keeps nobody from starting."""
+    databases = Databases(settings)
+    try:
+        migrate_tenants(settings, databases, workers=2)
+    finally:
+        databases.dispose()
 
 
 def _new_credentials() -> dict[str, Any]:

@@ -1,33 +1,14 @@
-"""`strongroom migrate|doctor|stats|bootstrap-sql`"""
+"""`strongroom doctor|stats|bootstrap-sql`"""
 
 from __future__ import annotations
-
-from typing import Any
 
 import click
 
 from strongroom.cli import checkup
-from strongroom.cli.context import Session, command_options, table
-from strongroom.cli.fleet import migrate_fleet, migration_status
+from strongroom.cli.context import Session, command_options
 from strongroom.db.bootstrap import bootstrap_sql as sql_for
 from strongroom.operating import service
 from strongroom.usage import service as usage
-
-
-@click.command()
-@click.option("--status", is_flag=True, help="Only tell which revision each part is at.")
-@command_options
-def migrate(session: Session, status: bool) -> None:
-    """Bring the registry, the cells and every tenant to the newest revision. Can be repeated at any time."""
-    with session.settings() as settings:
-        result = migration_status(settings) if status else migrate_fleet(settings)
-    rows: list[list[Any]] = [
-        [part.name, part.revision or "-", part.newest, part.error or ("current" if part.current else "behind")] for part in result
-    ]
-    ok = all(part.current for part in result)
-    session.show({"current": ok, "parts": result}, table(["PART", "REVISION", "NEWEST", "STATE"], rows))
-    if not ok and not status:
-        raise SystemExit(1)
 
 
 @click.command()

@@ -7,44 +7,25 @@ test compares what the script makes with what the chain makes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID
 
 import psycopg
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from psycopg import sql
-from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.engine import make_url
 
 from strongroom.config import Settings
 from strongroom.db.engines import TenantRef
+from strongroom.db.revisions import head, migrations_dir
 from strongroom.errors import ConfigurationError
 
 SCHEMA = "strongroom"
 LOCK_ID = 0x5374726F6E67726F  # "Strongro": one migration at a time per database
-KINDS = ("control", "cell", "tenant")
-
-
-def migrations_dir() -> Path:
-    """Return the folder with the three chains: beside the sources, or inside the installed package."""
-    here = Path(__file__).resolve()
-    for candidate in (here.parents[3] / "migrations", here.parents[1] / "migrations"):
-        if (candidate / "control").is_dir():
-            return candidate
-    raise ConfigurationError("The migrations are missing from this installation.")
-
-
-def head(kind: str) -> str:
-    """Return the newest revision of a chain."""
-    revision = ScriptDirectory(str(migrations_dir() / kind)).get_current_head()
-    if revision is None:
-        raise ConfigurationError(f"The chain of {kind} migrations is empty.")
-    return revision
+TENANT_LOCKS = 0x53726D67  # the first half of each tenant's own lock; the second is a hash of its role
 
 
 def run_script(connection: Connection, script: str) -> None:
@@ -57,7 +38,7 @@ def run_script(connection: Connection, script: str) -> None:
 @contextmanager
 def owner_connection(url: str) -> Iterator[Connection]:
     """Open one transaction as the owner, alone among migrations of this database, with time limits."""
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), poolclass=NullPool)
+    engine = owner_engine(url)
     try:
         with engine.begin() as connection:
             connection.execute(text("SET LOCAL lock_timeout = '5s'"))
@@ -68,24 +49,22 @@ def owner_connection(url: str) -> Iterator[Connection]:
         engine.dispose()
 
 
-def upgrade(connection: Connection, kind: str, schema: str, revision: str = "head") -> None:
+def owner_engine(url: str, keep: int = 0) -> Engine:
+    """Return an engine for the owner that keeps so many connections."""
+    address = make_url(url).set(drivername="postgresql+psycopg")
+    if keep:
+        return create_engine(address, pool_size=keep, max_overflow=0, pool_pre_ping=True)
+    return create_engine(address, poolclass=NullPool)
+
+
+def upgrade(connection: Connection, kind: str, schema: str, revision: str = "head", *, settings: Settings | None = None) -> None:
     """Bring one schema to a revision, inside the open transaction."""
     config = Config()
-    config.set_main_option("script_location", str(migrations_dir() / kind).replace("%", "%%"))
+    config.set_main_option("script_location", str(migrations_dir(settings) / kind).replace("%", "%%"))
     config.attributes.update(
         connection=connection, schema=schema, version_table="alembic_version" if kind == "tenant" else f"alembic_version_{kind}"
     )
     command.upgrade(config, revision)
-
-
-@dataclass(frozen=True)
-class MigrationResult:
-    """What one run of `migrate` did: revisions per part, and tenants by outcome."""
-
-    control: str
-    cells: dict[str, str]
-    tenants_current: int
-    tenants_failed: dict[str, str]
 
 
 def migrate_platform(settings: Settings) -> None:
@@ -99,36 +78,76 @@ def migrate_platform(settings: Settings) -> None:
     app_role = make_url(settings.database_url).username or ""
     with owner_connection(settings.migration_database_url) as connection:
         _prepare_schema(connection)
-        upgrade(connection, "control", SCHEMA)
+        upgrade(connection, "control", SCHEMA, settings=settings)
         _grant_to_app(connection, app_role)
     for url in settings.migration_cell_urls().values():
         with owner_connection(url) as connection:
             _prepare_schema(connection)
-            upgrade(connection, "cell", SCHEMA)
-            _store_tenant_script(connection)
+            upgrade(connection, "cell", SCHEMA, settings=settings)
+            _store_tenant_script(connection, settings)
             _grant_to_app(connection, app_role)
 
 
-def migrate_tenant(settings: Settings, tenant: TenantRef) -> str:
-    """Bring one tenant's schema to the newest revision; return it. Its own transaction, its own time limits."""
-    with owner_connection(settings.migration_cell_urls()[tenant.cell]) as connection:
-        connection.execute(text(f"SET LOCAL search_path = {tenant.role}"))
-        upgrade(connection, "tenant", tenant.role)
-    return head("tenant")
+def migrate_tenant(settings: Settings, tenant: TenantRef, engine: Engine | None = None) -> str | None:
+    """Bring one tenant's schema to the newest revision and return it; None where somebody else is at it.
+
+    One transaction under the settings' time limits. The lock that keeps others out belongs to the session: it ends with
+    this process, however that ends. `engine`: the owner's, of the tenant's cell; made for the occasion by default.
+
+    Raises:
+        SQLAlchemyError, CommandError: what the migration ran into; nothing of it remains.
+    """
+    with (engine or owner_engine(settings.migration_cell_urls()[tenant.cell])).connect() as connection:
+        if not _lock_tenant(connection, tenant):
+            return None
+        try:
+            with connection.begin():
+                for name, limit_s in _tenant_limits(settings).items():
+                    connection.execute(text(f"SET LOCAL {name} = {round(limit_s * 1000)}"))
+                connection.execute(text(f"SET LOCAL search_path = {tenant.role}"))
+                upgrade(connection, "tenant", tenant.role, settings=settings)
+        finally:
+            if not connection.invalidated:
+                _unlock_tenant(connection, tenant)
+    return head("tenant", settings)
+
+
+def _tenant_limits(settings: Settings) -> dict[str, float]:
+    return {"lock_timeout": settings.migration_lock_timeout_s, "statement_timeout": settings.migration_statement_timeout_s}
+
+
+def _lock_tenant(connection: Connection, tenant: TenantRef) -> bool:
+    with connection.begin():
+        query = text("SELECT pg_try_advisory_lock(:locks, hashtext(:role))")
+        return bool(connection.execute(query, {"locks": TENANT_LOCKS, "role": tenant.role}).scalar_one())
+
+
+def _unlock_tenant(connection: Connection, tenant: TenantRef) -> None:
+    with connection.begin():
+        connection.execute(text("SELECT pg_advisory_unlock(:locks, hashtext(:role))"), {"locks": TENANT_LOCKS, "role": tenant.role})
+
+
+def worked_on(connection: Connection, tenants: Iterable[TenantRef]) -> set[UUID]:
+    """Return which of the tenants of this cell somebody is migrating now."""
+    held = set(connection.execute(text("SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND classid = :locks AND objsubid = 2 "
+                                       "AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"),
+                                  {"locks": TENANT_LOCKS}).scalars())  # fmt: skip
+    hashed = text("SELECT CAST(CAST(hashtext(:role) AS bigint) & 4294967295 AS bigint)")
+    return {each.id for each in tenants if held and connection.execute(hashed, {"role": each.role}).scalar_one() in held}
 
 
 def _prepare_schema(connection: Connection) -> None:
     connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
 
 
-def _store_tenant_script(connection: Connection) -> None:
-    script = (migrations_dir() / "tenant" / "schema.sql").read_text(encoding="utf-8")
+def _store_tenant_script(connection: Connection, settings: Settings) -> None:
+    script = (migrations_dir(settings) / "tenant" / "schema.sql").read_text(encoding="utf-8")
     connection.execute(
         text(
             f"INSERT INTO {SCHEMA}.tenant_script (revision, script) VALUES (:revision, :script) "  # noqa: S608 - a constant
             "ON CONFLICT (only_row) DO UPDATE SET revision = excluded.revision, script = excluded.script"
         ),
-        {"revision": head("tenant"), "script": script},
+        {"revision": head("tenant", settings), "script": script},
     )
 
 

@@ -1,0 +1,156 @@
+"""Many tenants in one cell: making one, a request to any of them, migrating all of them, and what the backends keep. `--help`
+
+Everything runs in this process on a durable embedded PostgreSQL; requests go through the whole application, without a socket.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import statistics
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+from argon2 import PasswordHasher
+from strongroom.fleet import service as fleet
+from strongroom.operating import service as operating
+from strongroom.security import passwords
+
+from bench.measuring import Goal, keep
+from tenants import service as tenants
+from tests.factories import PASSWORD, ApiKey, World, create_database
+from tests.fleet.chains import release
+from tests.services import postgres
+
+FEW = 3
+MIB = 1 << 20
+
+
+def timed(act: Callable[[], object]) -> float:
+    """How long it takes, in seconds."""
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began
+
+
+def provision(world: World, rounds: int = 11) -> tuple[float, float]:
+    """Median seconds for a tenant with its owner, and of the tenant alone, which is the database's part."""
+    names = iter(f"p{os.urandom(6).hex()}" for _ in range(2 * rounds))
+    owner = {"owner_email": "owner@example.com", "owner_password": PASSWORD}
+    whole = [timed(lambda: operating.create_tenant(world.runtime, "bench", slug=next(names), **owner)) for _ in range(rounds)]
+    alone = [timed(lambda: tenants.create_tenant(world.runtime.databases, slug=next(names))) for _ in range(rounds)]
+    return statistics.median(whole), statistics.median(alone)
+
+
+def latency(world: World, keys: list[tuple[str, ApiKey]], count: int) -> float:
+    """Median seconds of a request to a random one of these tenants."""
+    clients = [world.client(f"{slug}.localhost", key) for slug, key in keys]
+    for client in clients[:FEW]:
+        client.get("/api/v1/buckets")
+    taken = []
+    for client in random.choices(clients, k=count):  # noqa: S311 - no secret
+        taken.append(timed(lambda client=client: client.get("/api/v1/buckets")))  # type: ignore[misc]
+    return statistics.median(taken)
+
+
+def private_bytes(pid: int) -> int:
+    """What a process has to itself."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_"))
+
+
+def backends(world: World) -> float:
+    """Private MiB of the largest backend of ours."""
+    rows = world.sql("SELECT pid FROM pg_stat_activity WHERE application_name = 'strongroom' AND datname = current_database()")
+    return max(private_bytes(row["pid"]) for row in rows) / MIB
+
+
+def migrate(world: World, folder: Path) -> float:
+    """Seconds to add a column everywhere with four workers, all of which are killed once in the middle.
+
+    Raises:
+        RuntimeError: it did not end well.
+    """
+    new = release(world, folder)
+    killed = threading.Thread(target=lambda: kill_once(new))
+    killed.start()
+    taken = timed(lambda: fleet.migrate_tenants(new.settings, new.runtime.databases, workers=4))
+    killed.join()
+    counts = fleet.progress(new.runtime.databases, new.settings).counts
+    if counts["current"] != sum(counts.values()):
+        raise RuntimeError(str(counts))
+    return taken
+
+
+def kill_once(new: World) -> None:
+    """Kill the workers when a third is done."""
+    while True:
+        counts = fleet.progress(new.runtime.databases, new.settings).counts
+        if counts["current"] > sum(counts.values()) / 3:
+            break
+        time.sleep(0.1)
+    for each in psutil.Process().children():
+        if "strongroom.fleet.process" in each.cmdline():
+            os.kill(each.pid, signal.SIGKILL)
+
+
+def measure(world: World, folder: Path, count: int, requests: int) -> list[Goal]:
+    """Measure with few tenants, then with many."""
+    keys = []
+
+    def add(number: int) -> None:
+        real, passwords._hasher = passwords._hasher, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+        for _ in range(number):
+            account = world.create_user(world.create_tenant())
+            keys.append((account.tenant.slug, world.create_api_key(account, "files:read")))
+        passwords._hasher = real
+
+    add(10)
+    whole_few, alone_few = provision(world)
+    near = latency(world, keys[:FEW], requests)
+    add(count - len(keys))
+    whole, alone = provision(world)
+    near = statistics.median([near, latency(world, keys[:FEW], requests)])
+    before = psutil.Process().memory_info().rss / MIB
+    far = latency(world, keys, requests)
+    largest, grown = backends(world), psutil.Process().memory_info().rss / MIB - before
+    print(
+        f"provision {whole_few * 1000:.0f} -> {whole * 1000:.0f} ms, of it database {alone_few * 1000:.0f} -> {alone * 1000:.0f} ms",
+        flush=True,
+    )
+    print(f"request {near * 1000:.2f} ms among {FEW}, {far * 1000:.2f} ms among {count}; this process grew by {grown:.0f} MiB", flush=True)
+    migrated = migrate(world, folder)
+    print(f"migration {migrated:.1f} s, {count / migrated:.0f} tenants/s")
+    found = {
+        "provision, ms": (whole * 1000, 100), "its database, ms": (alone * 1000, 50), "many / few, provision": (whole / whole_few, 1.5),
+        "many / few, request": (far / near, 1.3), "largest backend, MiB": (largest, 128), "growth of this process, MiB": (grown, 32),
+        "migration, s for 3,000": (migrated / count * 3000, 180),
+    }  # fmt: skip
+    return [Goal(name, figure, limit, at_least=False) for name, (figure, limit) in found.items()]
+
+
+def main() -> int:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tenants", type=int, default=300)
+    parser.add_argument("--requests", type=int, default=2000)
+    options = parser.parse_args()
+    with postgres.embedded({}) as cluster, tempfile.TemporaryDirectory(prefix="sr-bench-") as name:
+        world = World.create(create_database(cluster, "bench"), Path(name) / "files", statement_timeout_s=30)
+        try:
+            goals = measure(world, Path(name), options.tenants, options.requests)
+        finally:
+            world.close()
+    print("\n".join(goal.line() for goal in goals))
+    keep("fleet", {}, goals)
+    return 0 if all(goal.is_met for goal in goals) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
