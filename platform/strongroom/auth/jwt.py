@@ -29,7 +29,6 @@ def install_jwt(app: Flask, settings: Settings) -> None:
         JWT_ACCESS_TOKEN_EXPIRES=timedelta(seconds=settings.access_token_lifetime_s),
         JWT_TOKEN_LOCATION=["headers"],
         JWT_ENCODE_NBF=False,
-        JWT_DECODE_LEEWAY=CLOCKS_DIFFER_S,  # else a token would be refused as one of the future on a machine whose clock is behind
     )
     manager = JWTManager(app)
     manager.encode_key_loader(lambda _identity: _key())
@@ -64,8 +63,8 @@ def session_of(token: str, purpose: str) -> tuple[UUID, UUID | None]:
     Raises:
         TokenExpired, TokenInvalid
     """
-    try:
-        claims = pyjwt.decode(token, _key(), algorithms=[ALGORITHM], options={"require": ["exp", "sub"]})
+    try:  # the leeway: else a token would be refused as one of the future on a machine whose clock is behind
+        claims = pyjwt.decode(token, _key(), algorithms=[ALGORITHM], leeway=CLOCKS_DIFFER_S, options={"require": ["exp", "sub"]})
     except pyjwt.ExpiredSignatureError:
         raise TokenExpired from None
     except pyjwt.InvalidTokenError:
