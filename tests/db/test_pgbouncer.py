@@ -91,7 +91,7 @@ def test_nobody_listens_through_it(world: World, bouncing: World, tenant: Tenant
         registry = deaf.runtime.registry
         assert getattr(registry.by_slug(tenant.slug), "status", None) == "active"
         assert not registry.listener.is_listening
-        service.suspend_tenant(world.runtime.databases, tenant.id)
+        life.suspend(world.runtime, tenant.id)
         wait_until(lambda: getattr(registry.by_slug(tenant.slug), "status", None) == "suspended", 3)
     finally:
         deaf.close()
@@ -101,4 +101,5 @@ def test_a_tenants_whole_life(world: World, bouncing: World) -> None:
     made = service.create_tenant(bouncing.runtime.databases, slug="behind-the-bouncer")
     bouncing.create_bucket(made)
     service.drop_schema(bouncing.runtime.databases, made)
+    service.finish_deletion(bouncing.runtime.databases, made.id)
     assert world.sql("SELECT 1 FROM pg_roles WHERE rolname = %(role)s", role=made.ref.role) == []
