@@ -47,7 +47,8 @@ def command(world: World, *args: str) -> Result:
     values = {"DATABASE_URL": world.settings.database_url, "MIGRATION_DATABASE_URL": str(world.settings.migration_database_url),
               "MASTER_KEY": world.settings.master_key.get_secret_value(), "BROKER_URL": "memory://",
               "MIGRATIONS_DIR": world.settings.migrations_dir or ""}  # fmt: skip
-    return CliRunner().invoke(main, list(args), env={f"STRONGROOM_{name}": value for name, value in values.items()})
+    env: dict[str, str | None] = {f"STRONGROOM_{name}": value for name, value in values.items()}
+    return CliRunner().invoke(main, list(args), env={**env, "STRONGROOM_TEST_POSTGRES": None})
 
 
 def test_migrating_by_command(broken: World, empty_world: World) -> None:
