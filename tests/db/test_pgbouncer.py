@@ -81,7 +81,7 @@ def test_changes_are_heard_past_it(world: World, bouncing: World, tenant: Tenant
     wait_until(lambda: registry.listener.is_listening, 10)
     wait_until(lambda: getattr(registry.by_slug(tenant.slug), "status", None) == "active", 5)
     life.suspend(world.runtime, tenant.id)
-    wait_until(lambda: getattr(registry.by_slug(tenant.slug), "status", None) == "suspended", 1)
+    wait_until(lambda: getattr(registry.by_slug(tenant.slug), "status", None) == "suspended", 20)
 
 
 def test_nobody_listens_through_it(world: World, bouncing: World, tenant: Tenant) -> None:
@@ -92,7 +92,7 @@ def test_nobody_listens_through_it(world: World, bouncing: World, tenant: Tenant
         assert getattr(registry.by_slug(tenant.slug), "status", None) == "active"
         assert not registry.listener.is_listening
         life.suspend(world.runtime, tenant.id)
-        wait_until(lambda: getattr(registry.by_slug(tenant.slug), "status", None) == "suspended", 3)
+        wait_until(lambda: getattr(registry.by_slug(tenant.slug), "status", None) == "suspended", 20)
     finally:
         deaf.close()
 
