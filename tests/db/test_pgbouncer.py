@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
+from strongroom.life import service as life
 
 from tenants import service
 from tenants.models import Tenant
@@ -79,7 +80,7 @@ def test_changes_are_heard_past_it(world: World, bouncing: World, tenant: Tenant
     registry.by_slug(tenant.slug)
     wait_until(lambda: registry.listener.is_listening, 10)
     wait_until(lambda: getattr(registry.by_slug(tenant.slug), "status", None) == "active", 5)
-    service.suspend_tenant(world.runtime.databases, tenant.id)
+    life.suspend(world.runtime, tenant.id)
     wait_until(lambda: getattr(registry.by_slug(tenant.slug), "status", None) == "suspended", 1)
 
 
@@ -99,6 +100,6 @@ def test_nobody_listens_through_it(world: World, bouncing: World, tenant: Tenant
 def test_a_tenants_whole_life(world: World, bouncing: World) -> None:
     made = service.create_tenant(bouncing.runtime.databases, slug="behind-the-bouncer")
     bouncing.create_bucket(made)
-    service.begin_deletion(bouncing.runtime.databases, made.id)
-    service.drop_schema(bouncing.runtime.databases, made)
+    life.delete(bouncing.runtime, made.id, now=True)
+    life.advance(bouncing.runtime, made.id)
     assert world.sql("SELECT 1 FROM pg_roles WHERE rolname = %(role)s", role=made.ref.role) == []

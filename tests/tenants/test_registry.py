@@ -12,9 +12,10 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 from strongroom.errors import DatabaseUnavailable
+from strongroom.life import service as life
 from strongroom.runtime import Runtime
 
-from tenants import repository, service
+from tenants import repository
 from tenants.cache import TenantCache, jittered
 from tenants.models import Brand, Limits, Tenant, TenantStatus
 from tests.acceptance.waiting import wait_until
@@ -56,9 +57,9 @@ def status_at(runtime: Runtime, tenant: Tenant) -> str | None:
 def test_a_suspension_is_seen_by_another_process_within_a_second(world: World, believing: World, tenant: Tenant) -> None:
     client = Client(believing.app, host_of(tenant), world.client(world.create_user(tenant)).token)
     ok(client.get(ACCOUNT))
-    service.suspend_tenant(world.runtime.databases, tenant.id)
+    life.suspend(world.runtime, tenant.id)
     wait_until(lambda: client.get(ACCOUNT).status_code == 403, 1, "suspended")
-    service.resume_tenant(world.runtime.databases, tenant.id)
+    life.resume(world.runtime, tenant.id)
     wait_until(lambda: client.get(ACCOUNT).status_code == 200, 1, "resumed")
 
 
@@ -91,7 +92,7 @@ def test_only_the_changed_tenant_is_asked_for_again(world: World, believing: Wor
     runtime = believing.runtime
     for each in (tenant, other):
         wait_until(lambda slug=each.slug: getattr(runtime.registry.by_slug(slug), "status", None) == "active", 5)
-    service.suspend_tenant(world.runtime.databases, tenant.id)
+    life.suspend(world.runtime, tenant.id)
     wait_until(lambda: status_at(runtime, tenant) == "suspended", 5)
     with Statements(runtime) as statements:
         assert status_at(runtime, other) == "active"
@@ -104,19 +105,19 @@ def test_a_lost_notification(world: World, tenant: Tenant) -> None:
     assert status_at(runtime, tenant) == "active"
     world.sql("ALTER TABLE strongroom.tenants DISABLE TRIGGER tell_change")
     try:
-        service.suspend_tenant(world.runtime.databases, tenant.id)
+        life.suspend(world.runtime, tenant.id)
         wait_until(lambda: status_at(runtime, tenant) == "suspended", 5)
     finally:
         world.sql("ALTER TABLE strongroom.tenants ENABLE TRIGGER tell_change")
 
 
-def test_a_listener_that_was_killed_comes_back_and_has_everything_forgotten(world: World, believing: World, tenant: Tenant) -> None:
+def test_a_listener_that_was_killed_comes_back_and_has_everything_forgotten(world: World, tenant: Tenant, believing: World) -> None:
     runtime = believing.runtime
     wait_until(lambda: status_at(runtime, tenant) == "active", 5)
     before = {row["pid"] for row in world.sql(LISTENING)}
     world.sql("ALTER TABLE strongroom.tenants DISABLE TRIGGER tell_change")
     try:
-        service.suspend_tenant(world.runtime.databases, tenant.id)
+        life.suspend(world.runtime, tenant.id)
     finally:
         world.sql("ALTER TABLE strongroom.tenants ENABLE TRIGGER tell_change")
     assert status_at(runtime, tenant) == "active"  # believed for ten minutes: nobody said a word
@@ -124,7 +125,7 @@ def test_a_listener_that_was_killed_comes_back_and_has_everything_forgotten(worl
     wait_until(lambda: status_at(runtime, tenant) == "suspended", 10)
     wait_until(lambda: runtime.registry.listener.is_listening, 10)
     assert before.isdisjoint(row["pid"] for row in world.sql(LISTENING))
-    service.resume_tenant(world.runtime.databases, tenant.id)
+    life.resume(world.runtime, tenant.id)
     wait_until(lambda: status_at(runtime, tenant) == "active", 1, "heard again")
 
 
@@ -133,7 +134,7 @@ def test_while_nobody_listens_entries_live_for_a_moment(world: World, tenant: Te
     deaf = world.again(registry_lifetime_s=600, listen_database_url=nowhere).runtime
     assert status_at(deaf, tenant) == "active"
     assert not deaf.registry.listener.is_listening
-    service.suspend_tenant(world.runtime.databases, tenant.id)
+    life.suspend(world.runtime, tenant.id)
     wait_until(lambda: status_at(deaf, tenant) == "suspended", 3)
 
 
@@ -270,6 +271,6 @@ def test_the_listener_speaks_of_tenants_by_id_alone(world: World, tenant: Tenant
 
 
 def test_suspended_stays_refused(world: World, tenant: Tenant) -> None:
-    service.suspend_tenant(world.runtime.databases, tenant.id)
+    life.suspend(world.runtime, tenant.id)
     world.runtime.registry.forget()
     problem(Client(world.app, host_of(tenant)).get(ACCOUNT), 403, "tenant_suspended")
