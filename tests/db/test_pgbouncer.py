@@ -91,7 +91,7 @@ def test_nobody_listens_through_it(world: World, bouncing: World, tenant: Tenant
         registry = deaf.runtime.registry
         assert getattr(registry.by_slug(tenant.slug), "status", None) == "active"
         assert not registry.listener.is_listening
-        service.suspend_tenant(world.runtime.databases, tenant.id)
+        life.suspend(world.runtime, tenant.id)
         wait_until(lambda: getattr(registry.by_slug(tenant.slug), "status", None) == "suspended", 3)
     finally:
         deaf.close()
