@@ -100,6 +100,6 @@ def test_nobody_listens_through_it(world: World, bouncing: World, tenant: Tenant
 def test_a_tenants_whole_life(world: World, bouncing: World) -> None:
     made = service.create_tenant(bouncing.runtime.databases, slug="behind-the-bouncer")
     bouncing.create_bucket(made)
-    service.drop_schema(bouncing.runtime.databases, made)
-    service.finish_deletion(bouncing.runtime.databases, made.id)
+    life.delete(bouncing.runtime, made.id, now=True)
+    life.advance(bouncing.runtime, made.id)
     assert world.sql("SELECT 1 FROM pg_roles WHERE rolname = %(role)s", role=made.ref.role) == []

@@ -111,7 +111,7 @@ def test_a_lost_notification(world: World, tenant: Tenant) -> None:
         world.sql("ALTER TABLE strongroom.tenants ENABLE TRIGGER tell_change")
 
 
-def test_a_listener_that_was_killed_comes_back_and_has_everything_forgotten(world: World, believing: World, tenant: Tenant) -> None:
+def test_a_listener_that_was_killed_comes_back_and_has_everything_forgotten(world: World, tenant: Tenant, believing: World) -> None:
     runtime = believing.runtime
     wait_until(lambda: status_at(runtime, tenant) == "active", 5)
     before = {row["pid"] for row in world.sql(LISTENING)}
