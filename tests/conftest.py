@@ -161,7 +161,7 @@ def operator_viewer(world: World, _operators: dict[str, OperatorAccount]) -> Cli
 
 
 @pytest.fixture
-def empty_world(cluster: Cluster, tmp_path: Path, shared_world: World, request: pytest.FixtureRequest) -> Iterator[World]:  # noqa: ARG001
+def empty_world(cluster: Cluster, tmp_path: Path, shared_world: World, request: pytest.FixtureRequest) -> Iterator[World]:  # noqa: ARG001 - the shared world comes first
     """A deployment on a database of its own, for what looks at all tenants or changes the schema."""
     suffix = os.environ.get("PYTEST_XDIST_WORKER", "main")
     world = World.create(create_database(cluster, f"own_{suffix}_{os.urandom(4).hex()}"), tmp_path / "files")

@@ -26,7 +26,7 @@ NAMES = ("postgres", "serve", "worker-1", "beat")
 def living(own_deployment: Callable[..., Deployment]) -> Deployment:
     """A deployment with one file in it."""
     made = own_deployment()
-    made.first_output = made.start()  # type: ignore[attr-defined]
+    made.first_output = made.start()  # type: ignore[attr-defined]  # kept with the deployment for the tests below
     made.demo_owner().upload("media", PATH, DATA)
     return made
 
@@ -48,7 +48,7 @@ def can_work(client: Client) -> None:
 
 
 def test_first_start_prints_addresses_and_passwords(living: Deployment) -> None:
-    text, known = living.first_output, living.credentials  # type: ignore[attr-defined]
+    text, known = living.first_output, living.credentials  # type: ignore[attr-defined]  # kept with the deployment for the tests below
     assert f"http://localhost:{living.port}/operator" in text
     assert f"http://acme.localhost:{living.port}/console" in text
     for part in ("operator", "tenant"):

@@ -89,6 +89,19 @@ def test_bytes_ranges_and_headers(shop: Tenant, through: Client) -> None:
     assert through.get(path, headers={"Range": f"bytes={len(BYTES)}-"}).status_code == 416
 
 
+def test_no_cache_keeps_that_bytes_are_gone(behind: Deployment, shop: Tenant, through: Client) -> None:
+    """They may be another version's in a moment, and the address is public."""
+    shop.owner.bucket("site", public=True, cache_max_age_s=86400)
+    file = shop.owner.store("site", "a.bin", BYTES, "application/octet-stream")
+    path = through.object_path("site", "a.bin")
+    assert through.get(path, token="").headers["Cache-Control"] == "public, max-age=86400, must-revalidate"
+    (stored,) = [each for each in (behind.state / "files").rglob(f"*{file['version_id'].replace('-', '')}*") if each.is_file()]
+    stored.unlink()
+    gone = through.get(path, token="")
+    assert (gone.status_code, gone.headers["Cache-Control"]) == (404, "no-store")
+    assert not {"ETag", "Last-Modified", "X-Accel-Cache-Control"} & set(gone.headers)
+
+
 def test_conditions(shop: Tenant, through: Client) -> None:
     file = shop.owner.store("media", "a.bin", BYTES, "application/octet-stream")
     path = through.object_path("media", "a.bin")

@@ -28,7 +28,7 @@ def test_login_answers_a_pair_of_tokens(tenant: Tenant, deployment: Deployment) 
     assert tokens["token_type"].lower() == "bearer"
     assert tokens["expires_in_s"] == 900
     now = time.time()
-    assert abs(claims(tokens["refresh_token"])["exp"] - now - HOURS_12) < 60  # type: ignore[operator]
+    assert abs(claims(tokens["refresh_token"])["exp"] - now - HOURS_12) < 60  # type: ignore[operator]  # claims are of any type
     assert client.get(PROBE, token=tokens["access_token"]).status_code == 200
     assert client.get(PROBE, token=tokens["access_token"], headers={"Authorization": f"bearer {tokens['access_token']}"}).status_code == 200
 
@@ -60,7 +60,7 @@ def test_refresh_rotates(tenant: Tenant) -> None:
     assert set(by_bearer.json()) == {"access_token", "refresh_token", "token_type", "expires_in_s"}
     assert owner.get(PROBE, token=by_bearer.json()["access_token"]).status_code == 200
     first, last = claims(by_body.json()["refresh_token"]), claims(by_bearer.json()["refresh_token"])
-    assert first["exp"] <= claims(str(owner.refresh_token))["exp"] + 5  # type: ignore[operator]
+    assert first["exp"] <= claims(str(owner.refresh_token))["exp"] + 5  # type: ignore[operator]  # claims are of any type
     assert last["sid"] == first["sid"]
 
 

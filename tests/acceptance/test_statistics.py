@@ -143,7 +143,7 @@ def test_figures_agree_exactly(books: Accountant, deployment: Deployment) -> Non
         assert sums(points) == {None: everything}
         floor = {"minute": 0, "second": 0, "microsecond": 0} | ({"hour": 0} if interval == "day" else {})
         starts = {datetime.fromisoformat(point["start"]) for point in points}
-        assert starts <= {moment.replace(**floor) for moment in (began, datetime.now(UTC))}  # type: ignore[arg-type]
+        assert starts <= {moment.replace(**floor) for moment in (began, datetime.now(UTC))}  # type: ignore[arg-type]  # fields of a time
         latest = owner.usage(interval=interval)["stored"][-1]
         assert (latest["stored_bytes"], latest["stored_files"]) == (stored, 5)
     for by in ("bucket", "user", "content_type", "operation"):

@@ -68,7 +68,7 @@ def b_requests(pair: Pair) -> list[tuple[str, str, dict[str, object]]]:
 
 def test_what_is_not_yours_is_not_there(pair: Pair) -> None:
     for method, path, options in b_requests(pair):
-        answer = pair.b.owner.request(method, path, **options)  # type: ignore[arg-type]
+        answer = pair.b.owner.request(method, path, **options)  # type: ignore[arg-type]  # options of a test, passed on
         assert answer.status_code == 404, (method, path, answer.status_code)
         if method != "HEAD":
             assert_problem(answer, 404, "not_found")

@@ -39,7 +39,7 @@ def test_curl_sends_a_big_form(owner: Client, tenant: Tenant, tmp_path: Path) ->
     small.write_bytes(png())
     status, answer = curl(owner, tenant, "-F", f"file=@{big}", "-F", "prefix=2026/may", "-F", f"picture=@{small};type=image/png")
     assert status == 201, answer
-    first, second = answer["items"]  # type: ignore[misc]
+    first, second = answer["items"]  # type: ignore[misc]  # two of a list
     assert (first["path"], first["size_bytes"], second["path"], second["content_type"]) == (
         "big.bin",
         BIG,
@@ -147,7 +147,7 @@ def test_an_import_outlives_its_worker(own_deployment: Callable[..., Deployment]
     data = noise(3 * MIB, 9)
 
     def stuck(connection: object, its_source: Source) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data[:MIB])  # type: ignore[attr-defined]
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data[:MIB])  # type: ignore[attr-defined]  # a socket, as a list of anything
         its_source.over.wait(60)
 
     source.pages["/film.bin"] = stuck

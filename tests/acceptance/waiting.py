@@ -19,7 +19,7 @@ def wait_until(condition: Callable[[], Value], bound_s: float, what: str = "") -
         try:
             value = condition()
         except AssertionError as error:
-            value, last = None, f": {error}"  # type: ignore[assignment]
+            value, last = None, f": {error}"  # type: ignore[assignment]  # no value yet
         if value:
             return value
         if time.monotonic() >= deadline:

@@ -58,7 +58,7 @@ def visit(browser: Browser, deployment: Deployment) -> Iterator[Callable[..., Vi
     opened: list[Visitor] = []
 
     def make(host: str, *expected: int, viewport: dict[str, int] | None = None) -> Visitor:
-        context = browser.new_context(viewport=viewport or DESK, locale="en-GB", timezone_id="UTC")  # type: ignore[arg-type]
+        context = browser.new_context(viewport=viewport or DESK, locale="en-GB", timezone_id="UTC")  # type: ignore[arg-type]  # Playwright's own type of dictionary
         opened.append(Visitor(context, deployment, host, *expected))
         return opened[-1]
 

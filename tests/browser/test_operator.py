@@ -112,7 +112,7 @@ def _park_a_job(deployment: Deployment) -> None:
     with psycopg.connect(Local(deployment.state).settings().database_url) as connection:
         done = "SELECT id FROM strongroom.jobs WHERE state = 'done' AND kind = 'files.check' ORDER BY created_at DESC LIMIT 1"
         connection.execute(
-            f"UPDATE strongroom.jobs SET state = 'parked', error = 'The provider did not answer', attempts = 8 WHERE id = ({done})"  # noqa: S608
+            f"UPDATE strongroom.jobs SET state = 'parked', error = 'The provider did not answer', attempts = 8 WHERE id = ({done})"  # noqa: S608 - a constant
         )
 
 

@@ -57,7 +57,7 @@ def make_postgres(state: StateDir) -> Iterator[Callable[..., EmbeddedPostgres]]:
 
     def make(data_dir: Path = state.pg_data_dir, **options: object) -> EmbeddedPostgres:
         secret_file, log_file = state.pg_secret_file, state.logs_dir / "postgres.log"
-        made.append(EmbeddedPostgres(data_dir, secret_file=secret_file, log_file=log_file, **options))  # type: ignore[arg-type]
+        made.append(EmbeddedPostgres(data_dir, secret_file=secret_file, log_file=log_file, **options))  # type: ignore[arg-type]  # options of a test, passed on
         return made[-1]
 
     yield make

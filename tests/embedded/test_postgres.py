@@ -201,7 +201,7 @@ def test_a_path_that_no_socket_can_have(make_postgres: MakePostgres, state: Stat
     assert not socket_dir.exists()
 
 
-def test_socket_folder_of_somebody_else_is_refused(folder: Path, need_root: None) -> None:  # noqa: ARG001
+def test_socket_folder_of_somebody_else_is_refused(folder: Path, need_root: None) -> None:  # noqa: ARG001 - a fixture for what it does
     squatted = folder / "squatted"
     squatted.mkdir()
     os.chown(squatted, 65534, 65534)
@@ -212,7 +212,7 @@ def test_socket_folder_of_somebody_else_is_refused(folder: Path, need_root: None
         private_dir(folder / "link", Account(os.geteuid(), os.getegid(), None))
 
 
-def test_way_is_opened_for_the_databases_user_alone(folder: Path, need_root: None) -> None:  # noqa: ARG001
+def test_way_is_opened_for_the_databases_user_alone(folder: Path, need_root: None) -> None:  # noqa: ARG001 - a fixture for what it does
     closed, shared = folder / "closed", folder / "closed" / "shared"
     target = shared / "target"
     target.mkdir(parents=True)
@@ -271,7 +271,7 @@ def test_start_outside_the_main_thread_is_refused(make_postgres: MakePostgres) -
     assert not postgres.is_running()
 
 
-def test_works_as_an_ordinary_user(folder: Path, need_root: None) -> None:  # noqa: ARG001
+def test_works_as_an_ordinary_user(folder: Path, need_root: None) -> None:  # noqa: ARG001 - a fixture for what it does
     python = SYSTEM_PYTHON if Path(SYSTEM_PYTHON).exists() else shutil.which("python3") or ""
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     asked = [python, "-c", "import sys; print(f'{sys.version_info.major}.{sys.version_info.minor}')"]

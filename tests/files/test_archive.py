@@ -195,7 +195,7 @@ def test_a_slow_provider_holds_up_nobody(world: World, client: Client, monkeypat
     thread.start()
     try:
         assert waits.wait(30)
-        assert [engine.pool.checkedout() for engine in world.runtime.databases._cells.values()] == [0]  # type: ignore[attr-defined]
+        assert [engine.pool.checkedout() for engine in world.runtime.databases._cells.values()] == [0]  # type: ignore[attr-defined]  # an engine's pool, by its private name
         assert ok(client.get("/api/v1/buckets/media/files"))["items"]
     finally:
         go_on.set()

@@ -84,7 +84,7 @@ def test_no_cache_keeps_a_failure(world: World, tenant: Tenant, client: Client, 
     assert {each.headers["Cache-Control"] for each in lost if each.status_code == 404} == {"no-store"}
 
 
-def test_a_page_cannot_run_on_our_origin(world: World, client: Client, anybody: Client, file: Any) -> None:  # noqa: ARG001
+def test_a_page_cannot_run_on_our_origin(world: World, client: Client, anybody: Client, file: Any) -> None:  # noqa: ARG001 - the site with a file in it
     world.upload(client, "a.html", b"<!doctype html><script>alert(1)</script>", bucket="site", Content_Type="text/html")
     world.run_jobs()
     headers = anybody.get(object_url("site", "a.html")).headers

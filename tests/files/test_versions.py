@@ -74,7 +74,7 @@ def test_a_bucket_without_versions_forgets_the_former(world: World, client: Clie
 
 def test_many_writers_without_versions(world: World, client: Client, tenant: Tenant) -> None:
     ok(client.patch("/api/v1/buckets/media", json={"versioning": False}))
-    answers = all_at_once([lambda each=each: put_object(client, "media", "a.txt", b"%d" % each) for each in range(8)])  # type: ignore[misc]
+    answers = all_at_once([lambda each=each: put_object(client, "media", "a.txt", b"%d" % each) for each in range(8)])
     assert {each.status_code for each in answers} == {201}
     world.run_jobs()
     assert len(world.stored(tenant)) == len(world.rows(tenant, "versions")) == 1

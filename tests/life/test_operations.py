@@ -143,7 +143,7 @@ def test_a_slug_that_is_taken(world: World, operator: Client, full: Account) -> 
 def test_of_many_that_want_one_slug_one_gets_it(world: World, operator: Client, fresh: str) -> None:
     tenants = [world.create_tenant() for _ in range(4)]
     acts = [lambda slug=each.slug: operator.post(f"{TENANTS}/{slug}/rename", json={"slug": fresh}) for each in tenants]
-    answers = all_at_once(acts)  # type: ignore[arg-type]
+    answers = all_at_once(acts)
     assert sorted(each.status_code for each in answers) == [200, 409, 409, 409]
 
 

@@ -184,7 +184,7 @@ def test_killed_in_the_middle(
     def dies(*args: object) -> object:
         if next(count) >= after:
             raise Killed
-        return real(*args)  # type: ignore[arg-type]
+        return real(*args)  # type: ignore[arg-type]  # passed on as they came
 
     moving.begin(world.runtime, tenant, other)
     with monkeypatch.context() as patched:
@@ -301,7 +301,7 @@ def test_reconciling_leaves_a_copy_alone_that_is_being_made(
     real = copying.copy
 
     def reconciles(*args: object) -> object:
-        made = real(*args)  # type: ignore[arg-type]
+        made = real(*args)  # type: ignore[arg-type]  # passed on as they came
         (row,) = world.rows(tenant, "versions")
         path = Path(other.config["root"]) / object_key(tenant.prefix, row["bucket_id"], row["id"])
         os.utime(path, (0, 0))
@@ -338,8 +338,8 @@ def test_a_file_that_is_deleted_while_it_is_copied(
     real = copying.copy
 
     def deletes(*args: object) -> object:
-        made = real(*args)  # type: ignore[arg-type]
-        if args[2].id in {row["id"] for row in world.rows(tenant, "versions")}:  # type: ignore[attr-defined]
+        made = real(*args)  # type: ignore[arg-type]  # passed on as they came
+        if args[2].id in {row["id"] for row in world.rows(tenant, "versions")}:  # type: ignore[attr-defined]  # an object, in a list of anything
             ok(client.delete(f"/api/v1/files/{file['id']}"), 204)
         return made
 

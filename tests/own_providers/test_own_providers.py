@@ -154,7 +154,7 @@ def test_a_proxy_of_the_environment_is_not_used(world: World, monkeypatch: pytes
 def test_what_reaches_into_this_machine_is_refused(world: World, extra: dict[str, Any]) -> None:
     with pytest.raises(ValidationFailed) as refused:
         make_tenants_provider("s3", {**CONFIG, **extra}, SECRETS, guard(world).pools)
-    assert list(refused.value.extra["errors"]) == [f"config.{name}" for name in extra]  # type: ignore[call-overload]
+    assert list(refused.value.extra["errors"]) == [f"config.{name}" for name in extra]  # type: ignore[call-overload]  # extra members are of any type
 
 
 @pytest.mark.parametrize("kind", ["filesystem", "opendal", "nonsense"])

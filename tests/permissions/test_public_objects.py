@@ -18,7 +18,7 @@ REFUSED = {"key with every other scope": 403, "foreigner": 401, "operator viewer
 
 
 @pytest.fixture(scope="module")
-def opened(shared_world: World, cast: Cast) -> Any:  # noqa: F811
+def opened(shared_world: World, cast: Cast) -> Any:  # noqa: F811 - pytest's way: a fixture imported and asked for
     """A public bucket with a file that is checked."""
     shared_world.create_bucket(cast.tenant, "open", public=True)
     account: Any = cast.accounts["owner"]
@@ -33,7 +33,7 @@ def test_every_caller_has_its_line() -> None:
 
 @pytest.mark.parametrize("caller", CALLERS)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_reading_by_path(world: World, cast: Cast, opened: Any, caller: str, method: str) -> None:  # noqa: F811
+def test_reading_by_path(world: World, cast: Cast, opened: Any, caller: str, method: str) -> None:  # noqa: F811 - pytest's way: a fixture imported and asked for
     assert opened
     client = world.client(host_of(cast.tenant)).as_(cast.token(caller, READ))
     assert client.open(method, URL).status_code == (200 if caller in LET_IN else REFUSED[caller])
@@ -42,7 +42,7 @@ def test_reading_by_path(world: World, cast: Cast, opened: Any, caller: str, met
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_not_on_the_platforms_host(world: World, cast: Cast, opened: Any, method: str) -> None:  # noqa: F811
+def test_not_on_the_platforms_host(world: World, cast: Cast, opened: Any, method: str) -> None:  # noqa: F811 - pytest's way: a fixture imported and asked for
     assert opened
     assert world.client(PLATFORM).open(method, URL).status_code == 401
     named = world.client(PLATFORM).with_headers({"X-Tenant": cast.tenant.slug})
@@ -55,7 +55,7 @@ ABOUT_IT = sorted(
 
 
 @pytest.mark.parametrize("route", [each for each in ABOUT_IT if each != ("objects.get_object", "GET")], ids=str)
-def test_nothing_else_is_open(world: World, cast: Cast, opened: Any, route: tuple[str, str]) -> None:  # noqa: F811
+def test_nothing_else_is_open(world: World, cast: Cast, opened: Any, route: tuple[str, str]) -> None:  # noqa: F811 - pytest's way: a fixture imported and asked for
     endpoint, method = route
     row = ROWS[route]
     known = {"bucket": "open", "path": "there.txt", "file_id": opened["id"], "version_id": opened["version_id"]}

@@ -70,7 +70,7 @@ class RefusedError(Exception):
         self.status, self.reason, self.message = status, reason, message or reason
 
 
-class Handler(server.RequestHandler):  # type: ignore[misc]
+class Handler(server.RequestHandler):  # type: ignore[misc]  # a package without types
     """Google's rules, then the emulator."""
 
     public_key: RSAPublicKey

@@ -77,7 +77,7 @@ def fault_proxy(target_url: str, *faults: Fault) -> Iterator[FaultProxy]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     proxy = FaultProxy(f"http://127.0.0.1:{server.server_port}", urlsplit(target_url).netloc, list(faults))
-    handler.proxy = proxy  # type: ignore[attr-defined]
+    handler.proxy = proxy  # type: ignore[attr-defined]  # the handlers read it
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

@@ -173,7 +173,7 @@ def test_many_writers_at_once(provider: Provider, prefix: str) -> None:
     """Also the first ones of a tenant and a bucket, which make their folders."""
     bucket = new_id()
     keys = [object_key(prefix, bucket, new_id()) for _ in range(16)]
-    all_at_once([lambda key=key: put(provider, key, key.encode() * 1000) for key in keys])  # type: ignore[misc]
+    all_at_once([lambda key=key: put(provider, key, key.encode() * 1000) for key in keys])
     assert all(read(provider, key) == key.encode() * 1000 for key in keys)
 
 

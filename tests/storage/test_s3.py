@@ -318,8 +318,8 @@ def test_narrowed_credentials_reach_one_tenant(ceph: S3Server, narrowing: S3Prov
 
 def test_a_narrowed_provider_is_a_whole_one(narrowing: S3Provider) -> None:
     mine, other = tenant_prefix(new_id()), tenant_prefix(new_id())
-    narrow = cast(S3Provider, narrowing.narrowed(mine))  # type: ignore[attr-defined]
-    assert narrow is narrowing.narrowed(mine)  # type: ignore[attr-defined]
+    narrow = cast(S3Provider, narrowing.narrowed(mine))  # type: ignore[attr-defined]  # of providers that can be narrowed
+    assert narrow is narrowing.narrowed(mine)  # type: ignore[attr-defined]  # of providers that can be narrowed
     key = key_in(mine)
     put(narrow, key, DATA)
     assert read(narrow, key) == DATA

@@ -64,7 +64,7 @@ def test_many_at_once_without_memory(server: S3Server, monkeypatch: pytest.Monke
     monkeypatch.setattr(s3_writer, "budget", lambda: room)
     provider, prefix = s3_provider(server), tenant_prefix(new_id())
     keys = [key_in(prefix) for _ in range(12)]
-    all_at_once([lambda key=key: put(provider, key, DATA[: 9 * MIB]) for key in keys])  # type: ignore[misc]
+    all_at_once([lambda key=key: put(provider, key, DATA[: 9 * MIB]) for key in keys])
     assert all(provider.head(key).size_bytes == 9 * MIB for key in keys)
     assert room.free_bytes == MIB
 

@@ -93,7 +93,7 @@ def test_a_slug_is_taken_once(operator: Client, slug: str) -> None:
 
 def test_of_many_that_make_the_same_tenant_one_wins(world: World, operator: Client, slug: str) -> None:
     acts = [lambda each=each: operator.post(TENANTS, json=body(slug, owner_email=f"owner{each}@example.com")) for each in range(4)]
-    answers = all_at_once(acts)  # type: ignore[arg-type]
+    answers = all_at_once(acts)
     assert sorted(each.status_code for each in answers) == [201, 409, 409, 409]
     assert len(world.rows(operating.find_tenant(world.runtime, slug), "users")) == 1
 

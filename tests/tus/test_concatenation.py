@@ -19,7 +19,7 @@ from tests.tus.talk import URL, VERSION, Talk, meta
 
 def partial(talk: Talk, data: bytes, size: int | None = None) -> str:
     """The address of a partial upload with these bytes."""
-    url = talk.begin(len(data) if size is None else size, None, Upload_Concat="partial")  # type: ignore[arg-type]
+    url = talk.begin(len(data) if size is None else size, None, Upload_Concat="partial")  # type: ignore[arg-type]  # a partial upload has no path
     if data:
         assert "Strongroom-File-Id" not in talk.send(url, 0, data).headers
     return url
@@ -120,7 +120,7 @@ def test_a_database_that_goes_away_leaves_the_parts(world: World, tenant: Tenant
 
 def test_the_same_parts_make_one_file_only(world: World, tenant: Tenant, talk: Talk) -> None:
     urls = [partial(talk, b"one"), partial(talk, b"two")]
-    answers = all_at_once([lambda name=name: final(talk, *urls, path=name).status_code for name in ("1", "2", "3", "4")])  # type: ignore[misc]
+    answers = all_at_once([lambda name=name: final(talk, *urls, path=name).status_code for name in ("1", "2", "3", "4")])
     assert answers.count(201) == 1
     assert set(answers) <= {201, 410}
     assert world.totals(tenant) == {"used_bytes": 6, "used_files": 1, "reserved_bytes": 0, "reserved_files": 0}

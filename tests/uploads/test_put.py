@@ -323,8 +323,8 @@ def test_conditions_are_held_again_when_the_bytes_are_there(world: World, client
 def test_of_two_that_replace_the_same_version_one_wins(world: World, client: Client, tenant: Tenant) -> None:
     for turn in range(5):
         etag = world.upload(client, "a.txt", b"start %d" % turn)["etag"]
-        acts = [lambda text=text: put_object(client, "media", "a.txt", text, If_Match=f'"{etag}"') for text in (b"one", b"two")]  # noqa: B023
-        answers = all_at_once(acts)  # type: ignore[arg-type]
+        acts = [lambda text=text: put_object(client, "media", "a.txt", text, If_Match=f'"{etag}"') for text in (b"one", b"two")]  # noqa: B023 - called before the loop goes on
+        answers = all_at_once(acts)
         assert sorted(each.status_code for each in answers) == [201, 412]
         winner = next(each.get_json() for each in answers if each.status_code == 201)
         assert ok(client.get(f"/api/v1/files/{winner['id']}"))["version_id"] == winner["version_id"]
@@ -334,7 +334,7 @@ def test_of_two_that_replace_the_same_version_one_wins(world: World, client: Cli
 
 def test_of_many_that_make_the_same_file_one_wins(world: World, client: Client, tenant: Tenant) -> None:
     acts = [lambda each=each: put_object(client, "media", "a.txt", b"%d" % each, If_None_Match="*") for each in range(8)]
-    answers = all_at_once(acts)  # type: ignore[arg-type]
+    answers = all_at_once(acts)
     assert sorted(each.status_code for each in answers) == [201] + [412] * 7
     world.run_jobs()
     assert len(world.stored(tenant)) == len(world.rows(tenant, "files")) == 1
@@ -342,7 +342,7 @@ def test_of_many_that_make_the_same_file_one_wins(world: World, client: Client, 
 
 
 def test_unconditional_writers_all_win_in_turn(world: World, client: Client, tenant: Tenant) -> None:
-    answers = all_at_once([lambda each=each: put_object(client, "media", "a.txt", b"%d" % each) for each in range(8)])  # type: ignore[misc]
+    answers = all_at_once([lambda each=each: put_object(client, "media", "a.txt", b"%d" % each) for each in range(8)])
     assert {each.status_code for each in answers} == {201}
     assert len({each.get_json()["id"] for each in answers}) == 1
     assert len(world.rows(tenant, "versions")) == 8
@@ -370,7 +370,7 @@ def test_no_race_passes_the_quota(world: World) -> None:
     account = world.create_user(world.create_tenant(quota_bytes=70))
     world.create_bucket(account.tenant)
     client = world.client(account)
-    answers = all_at_once([lambda each=each: put_object(client, "media", f"{each}", b"x" * 10) for each in range(20)])  # type: ignore[misc]
+    answers = all_at_once([lambda each=each: put_object(client, "media", f"{each}", b"x" * 10) for each in range(20)])
     codes = [each.status_code for each in answers]
     assert (codes.count(201), codes.count(507)) == (7, 13)
     assert world.totals(account.tenant) == {"used_bytes": 70, "used_files": 7, "reserved_bytes": 0, "reserved_files": 0}

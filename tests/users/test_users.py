@@ -104,7 +104,7 @@ def test_two_owners_cannot_step_down_at_once(world: World) -> None:
             lambda client=client, account=account: client.patch(f"{USERS}/{account.id}", json={"role": "admin"})
             for client, account in zip(clients, pair, strict=True)
         ]
-        answers = all_at_once(acts)  # type: ignore[arg-type]
+        answers = all_at_once(acts)
         assert sorted(each.status_code for each in answers) == [200, 409]
 
 
@@ -115,7 +115,7 @@ def test_owners_cannot_remove_each_other_at_once(world: World) -> None:
     acts = [
         lambda client=client, other=other: client.delete(f"{USERS}/{other.id}") for client, other in zip(clients, pair[::-1], strict=True)
     ]
-    statuses = sorted(each.status_code for each in all_at_once(acts))  # type: ignore[arg-type]
+    statuses = sorted(each.status_code for each in all_at_once(acts))
     assert statuses in ([204, 401], [204, 409])
     assert len(world.rows(tenant, "users")) == 1
 
@@ -145,7 +145,7 @@ def test_an_invitation_is_taken_once_of_two_at_once(world: World, tenant: Tenant
         lambda each=each: door.post(ACCEPT, json={"token": invitation["invite_token"], "password": f"password number {each}"})
         for each in range(4)
     ]
-    assert sorted(each.status_code for each in all_at_once(acts)) == [200, 404, 404, 404]  # type: ignore[arg-type]
+    assert sorted(each.status_code for each in all_at_once(acts)) == [200, 404, 404, 404]
 
 
 def test_an_expired_invitation(world: World, tenant: Tenant, invitation: Any) -> None:

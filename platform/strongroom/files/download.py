@@ -29,6 +29,7 @@ OK, PARTIAL, FOUND, NOT_MODIFIED = 200, 206, 302, 304
 REDIRECT_LIFETIME_S = 60
 # Those whom we hand over to compare these with tags and times of their own
 NOT_FOR_NGINX = ("If-Match", "If-Unmodified-Since")
+FOR_NGINX_CACHING = "X-Accel-Cache-Control"
 NOT_FOR_PROVIDERS = (*NOT_FOR_NGINX, "If-Range")
 
 
@@ -173,8 +174,8 @@ def _by_nginx(answer: Answer) -> Response | None:
         return None
     _spend(answer)
     _count(answer.grant, answer.asked_bytes)
-    headers = {**answer.headers, "X-Accel-Redirect": prefix + path}
-    del headers["Accept-Ranges"]  # nginx adds its own
+    headers = {**answer.headers, "X-Accel-Redirect": prefix + path, FOR_NGINX_CACHING: answer.headers["Cache-Control"]}
+    del headers["Accept-Ranges"], headers["Cache-Control"]  # nginx adds its own, and keeps this one also where the bytes are gone
     return Response(status=OK, headers=headers)
 
 

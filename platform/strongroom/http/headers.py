@@ -27,7 +27,8 @@ def install_headers(app: Flask, settings: Settings) -> None:
         headers.setdefault("X-Frame-Options", "DENY")
         headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
         if request.path.startswith(API_PREFIXES):
-            headers.setdefault("Cache-Control", "no-store")
+            if "X-Accel-Redirect" not in headers:  # nginx is told in another header, which counts only where it finds the bytes
+                headers.setdefault("Cache-Control", "no-store")
             if response.status_code in {NO_CONTENT, NOT_MODIFIED} or request.method == "OPTIONS":
                 headers.pop("Content-Type", None)  # the framework names one also where there is nothing
         if settings.public_scheme == "https":

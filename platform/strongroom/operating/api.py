@@ -15,6 +15,7 @@ from strongroom.errors import (
     AlreadyExists,
     Conflict,
     InvalidCredentials,
+    NotFound,
     ProviderInUse,
     RefreshReused,
     StorageUnavailable,
@@ -121,6 +122,7 @@ def logout() -> None:
 @operators_only()
 @blueprint.arguments(PageOfSlugs, location="query")
 @blueprint.response(200, OperatedTenantPage)
+@described(fails=(NotFound,))
 def list_tenants(query: dict[str, Any]) -> dict[str, Any]:
     """List the tenants by slug, with what they hold and did in the last 30 days."""
     start, end = _range({"start": None, "end": None})
@@ -134,7 +136,7 @@ def list_tenants(query: dict[str, Any]) -> dict[str, Any]:
 @operators_only("admin")
 @blueprint.arguments(NewTenantSchema)
 @blueprint.response(201, OperatedTenantSchema)
-@described(fails=(AlreadyExists,))
+@described(fails=(AlreadyExists, NotFound))
 def create_tenant(body: dict[str, Any]) -> dict[str, Any]:
     """Make a tenant with its first owner."""
     return shown(service.create_tenant(runtime(), current_operator().email, **body))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from strongroom.errors import Conflict
 from strongroom.http.context import current_operator, runtime
+from strongroom.http.describing import described
 from strongroom.http.json import Blueprint
 from strongroom.http.permissions import operators_only
 from strongroom.operating import cells, fleet
@@ -55,6 +57,7 @@ def retry_failed_migrations() -> dict[str, int]:
 @blueprint.post("/migrations/<slug>/retry")
 @operators_only("admin")
 @blueprint.response(200, MigrationSchema)
+@described(fails=(Conflict,))
 def retry_migration(slug: str) -> Any:
     """Have one tenant migrated now, whatever came of it before."""
     return fleet.retry(runtime(), current_operator().email, slug)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from strongroom.db.ids import parse_id
-from strongroom.errors import Conflict
+from strongroom.errors import AlreadyExists, Conflict, NotFound
 from strongroom.http.context import current_operator, runtime
 from strongroom.http.describing import described
 from strongroom.http.permissions import operators_only
@@ -21,6 +21,12 @@ __all__ = ["blueprint"]
 @operators_only("admin")
 @blueprint.arguments(RenameSchema)
 @blueprint.response(200, OperatedTenantSchema)
+@described(
+    fails=(
+        AlreadyExists,
+        Conflict,
+    )
+)
 def rename_tenant(body: dict[str, Any], slug: str) -> dict[str, Any]:
     """Give a tenant another slug. Its former address answers 404 from now on; what was issued before is good at the new one."""
     return shown(life.rename_tenant(runtime(), current_operator().email, slug, body["slug"]))
@@ -67,6 +73,7 @@ def restore_tenant(slug: str) -> dict[str, Any]:
 @operators_only()
 @blueprint.arguments(OperationQuery, location="query")
 @blueprint.response(200, OperationPage)
+@described(fails=(NotFound,))
 def list_operations(query: dict[str, Any]) -> dict[str, Any]:
     """List what was and is done to tenants with its steps, newest first."""
     before = parse_id(query["cursor"]) if query["cursor"] else None

@@ -10,7 +10,7 @@ from marshmallow import Schema, fields, validate
 
 from strongroom.access import Role, Scope
 from strongroom.buckets import service as buckets
-from strongroom.errors import BodyTooLarge, LengthRequired, NotFound, UnsupportedMediaType
+from strongroom.errors import BodyTooLarge, LengthRequired, NotFound, ValidationFailed
 from strongroom.http.body import body_length, request_body, streaming
 from strongroom.http.context import current_tenant, runtime
 from strongroom.http.describing import described
@@ -118,7 +118,7 @@ def get_logo() -> Response:
 @blueprint.put("/branding/logo")
 @requires(Role.ADMIN, Scope.ADMIN)
 @streaming
-@described(fails=(LengthRequired, BodyTooLarge, UnsupportedMediaType))
+@described(fails=(LengthRequired, BodyTooLarge, ValidationFailed))
 @blueprint.doc(requestBody={"required": True, "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}})
 @blueprint.response(200, ShownBrandSchema)
 def put_logo() -> dict[str, Any]:
