@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from typing import Any, cast
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from botocore.session import Session
 from strongroom.errors import ValidationFailed
 from strongroom.storage.providers import make_provider
 from strongroom.storage.s3 import S3Provider
+from strongroom.storage.s3_clients import client_config, s3_client
+from strongroom.storage.s3_config import parse
 
 from tests.services.s3server import S3Server
 from tests.storage.objects import put, read
@@ -88,3 +92,16 @@ def test_the_same_configuration_is_the_same_provider() -> None:
     """Connections outlive the cache of the registry's rows."""
     assert make_provider("s3", GOOD, KEYS) is make_provider("s3", dict(GOOD), dict(KEYS))
     assert make_provider("s3", GOOD, KEYS) is not make_provider("s3", GOOD, {**KEYS, "secret_access_key": "other"})
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1", "cn-north-1", "us-gov-west-1"])
+@pytest.mark.parametrize("bucket", ["plain", "with.dots"])
+def test_what_is_left_out_of_botocores_files_changes_no_address(region: str, bucket: str) -> None:
+    config = parse({"bucket": bucket, "region": region}, {"access_key_id": "key", "secret_access_key": "secret"})
+    whole = Session().create_client(
+        "s3", region_name=region, config=client_config(config), aws_access_key_id="key", aws_secret_access_key="secret"
+    )
+    params = {"Bucket": bucket, "Key": "a/b", "UploadId": "u", "PartNumber": 7}
+    ours, theirs = (urlsplit(client.generate_presigned_url("upload_part", Params=params)) for client in (s3_client(config, None), whole))
+    assert (ours.scheme, ours.netloc, ours.path) == (theirs.scheme, theirs.netloc, theirs.path)
+    assert parse_qs(ours.query)["X-Amz-Credential"] == parse_qs(theirs.query)["X-Amz-Credential"]
