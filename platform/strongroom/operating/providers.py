@@ -150,7 +150,7 @@ def update_provider(
     """
     info = get_provider(runtime, name)
     changed = change_info(runtime, info, config, secrets, keep)
-    data = {"config": config is not None, "secrets": sorted(secrets) if secrets is not None else []}
+    data = {"config": config is not None, "secrets_changed": sorted(secrets) if secrets is not None else []}
     operators.record(runtime.databases, operator, "provider.update", name, data)
     return changed
 
