@@ -110,6 +110,11 @@ OPENDAL = Kind("opendal", "Other services", "Azure, Backblaze B2, WebDAV, FTP an
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (S3, FOLDER, GCS, OPENDAL)}
 
 
+def kind_of(name: str) -> Kind:
+    """Return the kind of that name; for one that this version does not know, one without fields: what it was made with is still listed."""
+    return KINDS.get(name) or Kind(name, name, "Not known to this version", "plug-connected", ())
+
+
 def _tenants(kind: Kind) -> Kind:
     """What of a form a tenant gets."""
     allowed = TENANTS_FIELDS[kind.name]

@@ -19,7 +19,7 @@ from admin.forms import checked, field
 from admin.notices import say
 from admin.pages import CONSOLE, go
 from admin.provider_kinds import TENANTS_KINDS as KINDS
-from admin.provider_kinds import Kind
+from admin.provider_kinds import Kind, kind_of
 
 HERE = f"{CONSOLE}/storage/"
 
@@ -31,7 +31,7 @@ class Storage(ConsoleView):
     def index(self) -> Response:
         """Show the providers."""
         found = service.list_providers(runtime(), current_tenant())
-        rows = [{**each, "shown_kind": KINDS[each["kind"]], "where": provider_pages.where(each["config"])} for each in found]
+        rows = [{**each, "shown_kind": kind_of(each["kind"]), "where": provider_pages.where(each["config"])} for each in found]
         return self.show("storage.html", providers=rows, allowed=_allowed())
 
     @shows("/new", role=Role.ADMIN)

@@ -19,7 +19,7 @@ from admin.forms import checked, field
 from admin.notices import say
 from admin.operator.frame import ADMIN, OperatorView, acts, shows
 from admin.pages import OPERATOR, go
-from admin.provider_kinds import KINDS, Kind
+from admin.provider_kinds import KINDS, Kind, kind_of
 
 HERE = f"{OPERATOR}/providers/"
 
@@ -37,7 +37,7 @@ class Providers(OperatorView):
             tenants[each.provider] += 1
             stored[each.provider] += each.stored_bytes
         rows = [
-            {**vars(info), "shown_kind": KINDS[info.kind], "where": provider_pages.where(info.config), "tenants": tenants[info.name],
+            {**vars(info), "shown_kind": kind_of(info.kind), "where": provider_pages.where(info.config), "tenants": tenants[info.name],
              "stored_bytes": stored[info.name]}
             for info in service.list_providers(runtime())
         ]  # fmt: skip
@@ -77,7 +77,7 @@ class Providers(OperatorView):
     def edit(self, provider: str) -> Response:
         """Show a provider's configuration to be changed; of its secrets, which are set."""
         info = operated.get_provider(runtime(), provider)
-        return self._form(KINDS[info.kind], provider_forms.flat(info.config), {}, provider)
+        return self._form(kind_of(info.kind), provider_forms.flat(info.config), {}, provider)
 
     @acts("/<provider>/edit")
     def update(self, provider: str) -> Response:
@@ -138,4 +138,4 @@ class Providers(OperatorView):
 def _present(provider: str) -> tuple[Kind, frozenset[str]]:
     """Return a provider's kind, and the names of its secrets."""
     info = operated.get_provider(runtime(), provider)
-    return KINDS[info.kind], frozenset(operated.shown(runtime(), info)["secrets_set"])
+    return kind_of(info.kind), frozenset(operated.shown(runtime(), info)["secrets_set"])

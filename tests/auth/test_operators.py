@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from strongroom.auth import operators
 from strongroom.errors import AlreadyExists, ValidationFailed
@@ -70,5 +72,5 @@ def test_no_secret_is_listed(operator_viewer: Client) -> None:
     for path in ("operators", "providers", "tenants", "audit", "jobs"):
         data = operator_viewer.get(f"{API}/{path}").data
         assert b"argon2" not in data
-        assert b"password" not in data
+        assert not re.search(rb'"password"\s*:', data)
         assert b'"secrets":' not in data, "their names at most"

@@ -101,7 +101,7 @@ def busy(client: Client, contents: dict[str, bytes], worker: int, until: threadi
     """Upload, download and delete until it is time to stop; return what went wrong."""
     problems, count = [], 0
     while not until.is_set() or count < 5:
-        path, data = f"w{worker}/{count}.txt", os.urandom(1000)
+        path, data = f"w{worker}/{count}.txt", os.urandom(500).hex().encode()  # text, as it says
         status = put_object(client, "media", path, data).status_code
         found = client.get(object_url("media", "1.txt")).data == contents["1.txt"]
         deleted = client.delete(object_url("media", path)).status_code if count % 2 else 204

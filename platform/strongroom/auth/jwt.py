@@ -17,7 +17,7 @@ from strongroom.auth.models import SessionGrant
 from strongroom.config import Settings
 from strongroom.errors import TokenExpired, TokenInvalid
 from strongroom.http.context import runtime
-from strongroom.security.tokens import ALGORITHM, CLOCKS_DIFFER_S, unverified_claims
+from strongroom.security.tokens import ALGORITHM, unverified_claims
 from tenants.models import Tenant
 
 
@@ -63,8 +63,8 @@ def session_of(token: str, purpose: str) -> tuple[UUID, UUID | None]:
     Raises:
         TokenExpired, TokenInvalid
     """
-    try:  # the leeway: else a token would be refused as one of the future on a machine whose clock is behind
-        claims = pyjwt.decode(token, _key(), algorithms=[ALGORITHM], leeway=CLOCKS_DIFFER_S, options={"require": ["exp", "sub"]})
+    try:  # not by `iat`: else a token would be refused as one of the future on a machine whose clock is behind
+        claims = pyjwt.decode(token, _key(), algorithms=[ALGORITHM], options={"require": ["exp", "sub"], "verify_iat": False})
     except pyjwt.ExpiredSignatureError:
         raise TokenExpired from None
     except pyjwt.InvalidTokenError:

@@ -21,8 +21,6 @@ from strongroom.errors import InvalidCursor, TokenExpired, TokenInvalid
 
 ALGORITHM = "HS256"
 CURSOR_MAC_BYTES = 16
-CLOCKS_DIFFER_S = 30
-"""By so much the clocks of two machines of one deployment may differ without anybody noticing."""
 
 
 def sign(key: bytes, purpose: str, subject: str, lifetime_s: int, **claims: Any) -> str:
