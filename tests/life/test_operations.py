@@ -15,7 +15,6 @@ from strongroom.life.models import OperationState
 from tenants.models import Tenant
 from tests.factories import PLATFORM, Account, Client, World, ok, problem
 from tests.slow import all_at_once
-from workers import housekeeping
 
 TENANTS, OPERATIONS = "/operator/api/v1/tenants", "/operator/api/v1/operations"
 ACCOUNT = "/api/v1/account"
@@ -159,7 +158,7 @@ def test_what_was_cut_off_is_finished_by_a_job(world: World, full: Account, oper
     assert (operation["state"], states(operation)) == ("open", {"registry": "done", "feed": "waiting"})
     problem(operator.post(f"{TENANTS}/{fresh}/suspend"), 409, "conflict")
     for _ in range(2):
-        housekeeping.enqueue_due(world.runtime)
+        world.look_for_lost_work()
     assert len(world.jobs(full.tenant, kind=life.ADVANCE)) == 1
     world.run_due_jobs()
     (operation,) = operations(operator, full.tenant.slug)
@@ -199,7 +198,7 @@ def test_killed_in_the_midst_of_a_deletion(world: World, full: Account, operator
     assert len(running) == 1, "it shows where it was"
     problem(operator.post(f"{TENANTS}/{full.tenant.slug}/restore"), 409, "conflict")
     world.sql("UPDATE strongroom.jobs SET lease_until = now() - interval '1 second' WHERE state = 'running'")
-    housekeeping.enqueue_due(world.runtime)
+    world.look_for_lost_work()
     with world.runtime.databases.cell("default") as connection:
         life.queue.release_expired(connection, max_attempts=8)
     for _ in range(2):

@@ -19,7 +19,6 @@ from strongroom.takeout import importing, service, tar
 from tenants.models import Tenant, TenantStatus
 from tests.factories import EICAR, Account, Client, World, host_of, number, ok, problem
 from tests.takeout.conftest import BLOCK, CANARY, import_, members, rebuilt, rows
-from workers import housekeeping
 
 LARGE = 48 * 1024 * 1024
 
@@ -276,10 +275,10 @@ def test_nobody_reaches_a_tenant_that_is_being_imported(world: World, archive: b
     problem(Client(world.app, f"{slug}.localhost").get("/api/v1/account"), 404, "unknown_host")
     with pytest.raises(AlreadyExists):
         world.create_tenant(slug)
-    housekeeping.enqueue_due(world.runtime)
+    world.look_for_lost_work()
     assert not nothing_is_left(world, slug), "it may still be going on"
     world.sql("UPDATE strongroom.tenants SET updated_at = now() - interval '2 hours' WHERE slug = %(slug)s", slug=slug)
-    housekeeping.enqueue_due(world.runtime)
+    world.look_for_lost_work()
     assert nothing_is_left(world, slug)
     assert import_(world, archive, slug).tenant.status == TenantStatus.ACTIVE
 

@@ -109,7 +109,7 @@ def accesses(world: World, tenant: Tenant, count: int, at: datetime | None = Non
 
 
 def published(world: World, tenant: Tenant) -> dict[str, int]:
-    rows = world.sql("SELECT day, uploads FROM strongroom.usage_daily WHERE tenant_id = %(id)s", id=tenant.id)
+    rows = world.sql("SELECT day, uploads FROM strongroom.usage_daily WHERE tenant_id = %(id)s ORDER BY day", id=tenant.id)
     return {row["day"].isoformat(): row["uploads"] for row in rows}
 
 
