@@ -89,11 +89,15 @@ class Runtime:
         self._kept.transaction = (tenant.id, transaction, connection)
         return connection
 
-    def let_go(self) -> None:
-        """End the transaction that this thread keeps open, if it does. Idempotent."""
+    def let_go(self, error: BaseException | None = None) -> None:
+        """End the transaction that this thread keeps open, if it does. Idempotent. `error`: what went wrong in it.
+
+        Raises:
+            DatabaseUnavailable: that is what the error means.
+        """
         kept = self._kept.__dict__.pop("transaction", None)
         if kept is not None:
-            kept[1].__exit__(None, None, None)
+            kept[1].__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
 
     @contextmanager
     def _go_on(self, transaction: AbstractContextManager[Connection], connection: Connection) -> Iterator[Connection]:

@@ -6,6 +6,8 @@ import unicodedata
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
+from strongroom.auth import repository
 
 from tenants.models import Tenant
 from tests.factories import PASSWORD, Account, Client, World, ok, problem
@@ -239,3 +241,18 @@ def test_no_password_and_no_hash_is_ever_answered(world: World, tenant: Tenant, 
     for response in (client.get(ACCOUNT), client.get("/api/v1/users"), client.patch(ACCOUNT, json={"name": "x"})):
         assert b"argon2" not in response.data
         assert b"password" not in response.data
+
+
+def test_the_database_goes_while_the_caller_is_looked_up(world: World, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = repository.session_user
+
+    def session_user(connection: Connection, *of: Any) -> Any:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        assert world.sql("SELECT pg_terminate_backend(%(pid)s, 10000) AS gone", pid=driver.info.backend_pid)[0]["gone"]
+        return real(connection, *of)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(repository, "session_user", session_user)
+        problem(client.get("/api/v1/buckets"), 503, "database_unavailable")
+    ok(client.get("/api/v1/buckets"))

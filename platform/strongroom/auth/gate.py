@@ -205,8 +205,8 @@ def _transaction(tenant: Tenant) -> Iterator[Connection]:
         return
     try:
         yield process.keep_open(tenant)
-    except BaseException:
-        process.let_go()
+    except BaseException as error:
+        process.let_go(error)
         raise
 
 
