@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -28,7 +29,8 @@ def form(ours: Measured, name: str, size: int) -> None:
 
 def tus(ours: Measured, name: str, size: int) -> None:
     """tus, in one PATCH."""
-    sending.tus(ours.port, f"/api/v1/tus?bucket={BUCKET}&path={name}", ours.headers, size)
+    path = base64.b64encode(name.encode()).decode()
+    sending.tus(ours.port, f"/api/v1/tus?bucket={BUCKET}", ours.headers, size, metadata=f"filename {path}")
 
 
 def direct(ours: Measured, name: str, size: int) -> None:

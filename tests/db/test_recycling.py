@@ -303,3 +303,51 @@ def test_statements_are_compiled_once_for_all_tenants(world: World) -> None:
 
     sizes = [touch(each) for each in client_of]
     assert len(set(sizes)) == 1
+
+
+# Prepared statements
+
+
+def prepared(pair: Pair, tenant: Tenant, times: int = 8) -> list[str]:
+    """Ask the same again and again; return what the connection has prepared by then."""
+    for _ in range(times):
+        with pair.databases.tenant(tenant.ref) as connection:
+            assert connection.execute(text("SELECT count(*) FROM users")).scalar_one() == (tenant == pair.two)
+            found = connection.execute(text("SELECT statement FROM pg_prepared_statements")).scalars().all()
+    return [each for each in found if "users" in each]
+
+
+@pytest.fixture
+def with_a_user(pair: Pair) -> Pair:
+    pair.world.create_user(pair.two, "owner")
+    return pair
+
+
+def test_statements_are_prepared_for_one_tenant_at_a_time(with_a_user: Pair) -> None:
+    for _ in range(3):  # psycopg and the server agree on what is prepared, whoever had the connection before
+        for tenant in (with_a_user.one, with_a_user.two):
+            assert len(prepared(with_a_user, tenant)) == 1
+            assert prepared(with_a_user, tenant, 1), "still"
+    with with_a_user.databases.control() as connection:
+        assert connection.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar_one() == 0
+
+
+def test_nobody_runs_what_another_prepared_under_a_name(with_a_user: Pair) -> None:
+    """As injected SQL could do: psycopg's names are easy to guess."""
+    pair = with_a_user
+    assert prepared(pair, pair.one)
+    with pair.databases.tenant(pair.one.ref) as connection:
+        names = connection.execute(text("SELECT name FROM pg_prepared_statements")).scalars().all()
+        for name in names:
+            connection.exec_driver_sql(f"DEALLOCATE {name}")
+            connection.exec_driver_sql(f"PREPARE {name} AS SELECT 666::bigint")
+    assert prepared(pair, pair.two), "each of whose answers was right"
+
+
+def test_prepared_statements_after_a_migration(with_a_user: Pair) -> None:
+    pair = with_a_user
+    assert prepared(pair, pair.two)
+    pair.world.tenant_sql(pair.two, "ALTER TABLE {t}.users ADD COLUMN more integer")
+    assert prepared(pair, pair.two)
+    pair.world.tenant_sql(pair.two, "ALTER TABLE {t}.users DROP COLUMN more")
+    assert prepared(pair, pair.two)

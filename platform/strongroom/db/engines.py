@@ -3,7 +3,8 @@
 A tenant transaction starts with SET LOCAL of role and search_path, so that even a statement with a forgotten filter, a
 wrong join or injected SQL stays inside the tenant. The login role is NOINHERIT: without the SET it can read no tenant's
 table. Every later statement travels by the extended protocol, which takes one statement at a time, so that injected SQL
-cannot append a `SET ROLE` of its own (PostgreSQL documentation, 54.2.3).
+cannot append a `SET ROLE` of its own (PostgreSQL documentation, 54.2.3). What is prepared is forgotten when a connection goes
+over to another tenant (`recycling`); PostgreSQL plans it anew whenever the search path is another one.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from strongroom.errors import DatabaseUnavailable, UnknownHost
 
 ROLE_PATTERN = re.compile(r"t_[0-9a-f]{32}")
 STALE_CONNECTIONS = 100  # more than any pool holds: a restart of the database makes all of them stale at once
+PREPARE_AFTER = 5  # times that a statement ran for the same tenant on a connection; planning it costs more than running it
 LIMITED = ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout")
 TRY_AGAIN = frozenset({
     "57P01", "57P02", "57P03", "53300", "08000", "08001", "08003", "08006",  # the connection or the server is gone, or full
@@ -70,7 +72,7 @@ def make_engine(url: str, settings: Settings) -> Engine:
         hide_parameters=True,  # they hold e-mails and hashes, which must not get into logs
         connect_args={
             "cursor_factory": SingleStatementCursor,
-            "prepare_threshold": None,
+            "prepare_threshold": None if settings.behind_pgbouncer else PREPARE_AFTER,
             "connect_timeout": 5,
             "application_name": "strongroom",
             **({} if settings.behind_pgbouncer else {"options": " ".join(f"-c {each}" for each in _session(settings))}),
