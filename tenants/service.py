@@ -110,8 +110,7 @@ def _reserve(
 
 
 def _choose_cell(connection: Connection, databases: Databases) -> str:
-    names = databases.cell_names
-    return placement.roomiest(names, placement.count_tenants(connection)) if len(names) > 1 else names[0]
+    return placement.roomiest(databases.cell_names, placement.rooms(connection))
 
 
 def _check_limits(limits: Mapping[str, int]) -> None:

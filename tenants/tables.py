@@ -31,6 +31,14 @@ plans = Table(
     Column("parallel_uploads", Integer),
     Column("own_providers", Boolean),
 )
+cells = Table(
+    "cells",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("max_tenants", Integer),
+    Column("closed", Boolean),
+    Column("added_at", TIME),
+)
 tenants = Table(
     "tenants",
     metadata,

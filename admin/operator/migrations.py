@@ -8,16 +8,17 @@ from flask import Response, request
 from strongroom.errors import DomainError, NotFound
 from strongroom.http.context import current_operator, runtime
 from strongroom.operating import cells, fleet
+from strongroom.operating.fleet_schemas import CellChangeSchema
 from strongroom.operating.service import find_tenant
 
-from admin.forms import field
+from admin.forms import checked, errors_of, field
 from admin.notices import say
 from admin.operator.frame import OperatorView, acts, shows
 from admin.pages import OPERATOR, go
 from admin.query import address
 from tenants.migrations import STATES
 
-HERE = f"{OPERATOR}/migrations/"
+HERE, CELLS = f"{OPERATOR}/migrations/", f"{OPERATOR}/cells/"
 PAGE = 50
 
 
@@ -71,6 +72,19 @@ class Cells(OperatorView):
     def index(self) -> Response:
         """Show the cells with what they hold."""
         return self.show("cells.html", cells=cells.list_cells(runtime()))
+
+    @acts("/<cell>")
+    def change(self, cell: str) -> Response:
+        """Say how many tenants a cell may hold, and whether it takes new ones."""
+        typed = field("max_tenants")
+        values: dict[str, Any] = {"max_tenants": typed} if typed else {}
+        cells.get_cell(runtime(), cell)
+        try:
+            body = checked(CellChangeSchema(), {**values, "closed": bool(field("closed"))})
+            cells.set_cell(runtime(), current_operator().email, cell, **body)
+        except DomainError as error:
+            return say(go(CELLS), "bad", f"{cell}: {errors_of(error, 'max_tenants').get('max_tenants', error.detail)}")
+        return say(go(CELLS), "good", f"{cell} is changed.")
 
 
 def _filters(counts: dict[str, int], chosen: str | None) -> list[dict[str, Any]]:

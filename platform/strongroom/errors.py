@@ -425,6 +425,12 @@ class ProviderInUse(DomainError, code="provider_in_use", status=409):
     hint = "Move them first."
 
 
+class CellsFull(DomainError, code="cells_full", status=507):
+    """No cell takes another tenant"""
+
+    hint = "Add a cell with 'strongroom cell add', or raise a cell's limit or open it with 'strongroom cell set'."
+
+
 class ConfigurationError(DomainError, code="configuration_error", status=500):
     """The configuration is wrong"""
 

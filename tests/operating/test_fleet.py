@@ -1,4 +1,4 @@
-"""The operator's side of migrations and cells: API, console and commands."""
+"""The operator's side of migrations: API, console and commands."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from strongroom.cli.main import main
-from strongroom.db.migrate import migrate_platform
 
-from tenants import placement
 from tenants.models import Tenant
-from tests.factories import Client, OperatorAccount, World, create_database, ok, problem
+from tests.factories import Client, OperatorAccount, World, ok, problem
 from tests.fleet.chains import release
 
 API = "/operator/api/v1"
@@ -113,26 +111,3 @@ def test_migrations_in_the_console(broken: World, boss: OperatorAccount) -> None
     assert browser.post("/operator/migrations/retry-failed").status_code == 303
     assert broken.sql("SELECT state FROM strongroom.tenant_migrations WHERE error IS NULL AND state = 'pending'") == [{"state": "pending"}]
     assert browser.post("/operator/migrations/freeze").status_code == 303
-
-
-def test_a_new_tenant_goes_to_the_cell_with_the_fewest(empty_world: World, boss: OperatorAccount) -> None:
-    second = create_database(empty_world.database.cluster, f"{empty_world.database.name}_b")
-    cells = {"first": empty_world.database.app_url, "second": second.app_url}
-    owners = {"first": empty_world.database.owner_url, "second": second.owner_url}
-    two = empty_world.again(cells=cells, migration_cells=owners)
-    migrate_platform(two.settings)
-    assert [two.create_tenant().cell for _ in range(4)] == ["first", "second", "first", "second"]
-    found = ok(two.client(boss).get(f"{API}/cells"))["items"]
-    assert [(each["name"], each["tenants"], each["takes_new"]) for each in found] == [("first", 2, True), ("second", 2, False)]
-    assert all(each["size_bytes"] > 0 and each["server_version"] for each in found)
-    page = two.browser(boss).get("/operator/cells/").get_data(as_text=True)
-    assert "second" in page
-    account = two.create_user(two.create_tenant())
-    two.create_bucket(account.tenant)
-    assert two.upload(two.client(account), "a.txt")["path"] == "a.txt"
-
-
-def test_the_roomiest_cell() -> None:
-    assert placement.roomiest(["a", "b"], {}) == "a"
-    assert placement.roomiest(["a", "b", "c"], {"a": 3, "b": 1, "c": 2}) == "b"
-    assert placement.roomiest(["a", "b"], {"a": 3}) == "b"

@@ -163,6 +163,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("operator_fleet.retry_failed_migrations", "POST"): Row(OPERATOR_ADMINS),
     ("operator_fleet.retry_migration", "POST"): Row(OPERATOR_ADMINS, SLUG),
     ("operator_fleet.list_cells", "GET"): Row(OPERATORS),
+    ("operator_fleet.update_cell", "PATCH"): Row(OPERATOR_ADMINS, {"name": "none"}, EMPTY),
     ("operator_api.list_operators", "GET"): Row(OPERATORS),
     ("operator_api.list_audit", "GET"): Row(OPERATORS),
     # Probes and pages

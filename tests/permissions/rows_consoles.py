@@ -104,6 +104,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("operator_console_migrations.retry_failed", "POST"): Row(OPERATOR_ADMINS),
     ("operator_console_migrations.freeze", "POST"): Row(OPERATOR_ADMINS),
     ("operator_console_cells.index", "GET"): Row(OPERATORS),
+    ("operator_console_cells.change", "POST"): Row(OPERATOR_ADMINS, {"cell": "none"}),
     ("operator_console_providers.index", "GET"): Row(OPERATORS),
     ("operator_console_providers.make_default", "POST"): Row(OPERATOR_ADMINS, PROVIDER),
     ("operator_console_providers.test", "POST"): Row(OPERATOR_ADMINS, PROVIDER),

@@ -24,6 +24,15 @@ CREATE TABLE strongroom.plans (
 );
 INSERT INTO strongroom.plans VALUES ('standard', 1099511627776, 10000000, 107374182400, 500, 64, false);
 
+-- The clusters that hold tenants: how full one may become. Their addresses are in the settings, where secrets are. A cell has
+-- a row once it was prepared; without one no tenant is put there.
+CREATE TABLE strongroom.cells (
+    name text PRIMARY KEY,
+    max_tenants integer NOT NULL DEFAULT 10000 CHECK (max_tenants >= 0),
+    closed boolean NOT NULL DEFAULT false,
+    added_at timestamptz NOT NULL DEFAULT now()
+);
+
 CREATE TABLE strongroom.tenants (
     id uuid PRIMARY KEY,
     slug text NOT NULL CHECK (slug ~ '^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$'),

@@ -12,14 +12,13 @@ from sqlalchemy import text
 from strongroom.checks.service import clamd_address, scanners
 from strongroom.cli.fleet import migration_status
 from strongroom.config import Settings
-from strongroom.db.bootstrap import APP_ROLE
+from strongroom.db import walls
 from strongroom.errors import DomainError
 from strongroom.operating import providers, service
 from strongroom.runtime import Runtime
 from strongroom.scanning import ClamdError, ClamdScanner
 
 LOW_ROOM_BYTES = 1 << 30
-OLDEST_POSTGRES = 150000
 
 
 @dataclass(frozen=True)
@@ -60,36 +59,17 @@ def _database(runtime: Runtime) -> str:
     with runtime.databases.control() as connection:
         version = int(connection.execute(text("SHOW server_version_num")).scalar_one())
         name = str(connection.execute(text("SHOW server_version")).scalar_one())
-    if version < OLDEST_POSTGRES:
+    if version < walls.OLDEST_POSTGRES:
         raise Problem(f"PostgreSQL {name} is too old; 15 or later is needed.")
     return f"PostgreSQL {name} answers"
-
-
-_WALLS = """
-SELECT has_function_privilege(current_user, 'pg_catalog.set_config(text, text, boolean)', 'EXECUTE') AS set_config,
-       has_database_privilege(current_user, current_database(), 'TEMP') AS temp,
-       has_language_privilege(current_user, 'plpgsql', 'USAGE') AS plpgsql,
-       (SELECT rolinherit FROM pg_roles WHERE rolname = current_user) AS inherits,
-       (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user) AS super,
-       has_table_privilege(current_user, 'strongroom.tenant_script', 'UPDATE') AS script
-"""
-_MEND = {
-    "set_config": "set_config can be called: run REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM PUBLIC",
-    "temp": "temporary tables can be made: run REVOKE TEMP ON DATABASE … FROM PUBLIC",
-    "plpgsql": "DO blocks can be run: run REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC",
-    "inherits": f"the application's role inherits from tenants' roles: run ALTER ROLE {APP_ROLE} NOINHERIT",
-    "super": "the application's role is a superuser or bypasses row security: connect as another role",
-    "script": "the application's role can change the tenant script: run 'strongroom migrate' again",
-}
 
 
 def _walls(runtime: Runtime) -> str:
     for cell in runtime.databases.cell_names:
         with runtime.databases.cell(cell) as connection:
-            row = connection.execute(text(_WALLS)).one()._mapping
-        open_doors = [_MEND[name] for name in _MEND if row[name]]
-        if open_doors:
-            raise Problem(f"cell {cell}: " + "; ".join(open_doors) + ". 'strongroom bootstrap-sql' prints all statements.")
+            found = walls.open_doors(connection)
+        if found:
+            raise Problem(f"cell {cell}: " + "; ".join(found) + ". 'strongroom bootstrap-sql' prints all statements.")
     return "the database's doors between tenants are closed"
 
 

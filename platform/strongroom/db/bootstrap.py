@@ -12,6 +12,7 @@ from psycopg import sql
 OWNER_ROLE = "strongroom_owner"
 APP_ROLE = "strongroom_app"
 BROKER_ROLE = "strongroom_broker"
+OWNER_ATTRIBUTES, APP_ATTRIBUTES = "CREATEROLE NOCREATEDB INHERIT", "NOCREATEROLE NOCREATEDB NOINHERIT"
 BUILTIN_LOCALES_SINCE = 170000
 
 
@@ -25,8 +26,8 @@ def create_role(connection: psycopg.Connection, role: str, password: str, attrib
 
 def create_roles(connection: psycopg.Connection, *, owner: str, app: str, broker: str) -> None:
     """Make the three login roles with the given passwords. Idempotent."""
-    create_role(connection, OWNER_ROLE, owner, "CREATEROLE NOCREATEDB INHERIT")
-    create_role(connection, APP_ROLE, app, "NOCREATEROLE NOCREATEDB NOINHERIT")
+    create_role(connection, OWNER_ROLE, owner, OWNER_ATTRIBUTES)
+    create_role(connection, APP_ROLE, app, APP_ATTRIBUTES)
     create_role(connection, BROKER_ROLE, broker, "NOCREATEROLE NOCREATEDB INHERIT")
 
 

@@ -26,7 +26,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from strongroom.config import Settings
 from strongroom.db import recycling
-from strongroom.errors import DatabaseUnavailable, UnknownHost
+from strongroom.errors import ConfigurationError, DatabaseUnavailable, UnknownHost
 
 ROLE_PATTERN = re.compile(r"t_[0-9a-f]{32}")
 STALE_CONNECTIONS = 100  # more than any pool holds: a restart of the database makes all of them stale at once
@@ -135,8 +135,19 @@ class Databases:
     @contextmanager
     def cell(self, name: str) -> Iterator[Connection]:
         """Open a transaction on a cell's own tables (jobs), outside every tenant."""
-        with self._transaction(self._cells[name]) as connection:
+        with self._transaction(self._engine(name)) as connection:
             yield connection
+
+    def _engine(self, cell: str) -> Engine:
+        """Return a cell's engine.
+
+        Raises:
+            ConfigurationError: the settings of this process do not name it.
+        """
+        engine = self._cells.get(cell)
+        if engine is None:
+            raise ConfigurationError(f"The settings of this process do not name the cell '{cell}': add it to STRONGROOM_CELLS, restart.")
+        return engine
 
     @contextmanager
     def tenant(self, tenant: TenantRef) -> Iterator[Connection]:
@@ -149,7 +160,7 @@ class Databases:
         role = tenant.role
         if not ROLE_PATTERN.fullmatch(role):
             raise ValueError("not a tenant's role")
-        with self._transaction(self._cells[tenant.cell], role) as connection:
+        with self._transaction(self._engine(tenant.cell), role) as connection:
             yield connection
 
     @contextmanager

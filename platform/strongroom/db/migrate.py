@@ -75,17 +75,33 @@ def migrate_platform(settings: Settings) -> None:
     """
     if settings.migration_database_url is None:
         raise ConfigurationError("STRONGROOM_MIGRATION_DATABASE_URL is needed to migrate.")
-    app_role = make_url(settings.database_url).username or ""
     with owner_connection(settings.migration_database_url) as connection:
         _prepare_schema(connection)
         upgrade(connection, "control", SCHEMA, settings=settings)
-        _grant_to_app(connection, app_role)
+        _grant_to_app(connection, _app_role(settings))
     for url in settings.migration_cell_urls().values():
-        with owner_connection(url) as connection:
-            _prepare_schema(connection)
-            upgrade(connection, "cell", SCHEMA, settings=settings)
-            _store_tenant_script(connection, settings)
-            _grant_to_app(connection, app_role)
+        migrate_cell(settings, url)
+    with owner_connection(settings.migration_database_url) as connection:
+        for name in settings.migration_cell_urls():
+            register_cell(connection, name)
+
+
+def _app_role(settings: Settings) -> str:
+    return make_url(settings.database_url).username or ""
+
+
+def migrate_cell(settings: Settings, url: str) -> None:
+    """Bring one cell's own schema to its newest revision, and store the tenant script there. `url`: the owner's. Idempotent."""
+    with owner_connection(url) as connection:
+        _prepare_schema(connection)
+        upgrade(connection, "cell", SCHEMA, settings=settings)
+        _store_tenant_script(connection, settings)
+        _grant_to_app(connection, _app_role(settings))
+
+
+def register_cell(connection: Connection, name: str) -> None:
+    """Note in the registry that a cell is prepared: from now on tenants are put there. Idempotent; its limits stay."""
+    connection.execute(text(f"INSERT INTO {SCHEMA}.cells (name) VALUES (:name) ON CONFLICT DO NOTHING"), {"name": name})  # noqa: S608 - a constant
 
 
 def migrate_tenant(settings: Settings, tenant: TenantRef, engine: Engine | None = None) -> str | None:

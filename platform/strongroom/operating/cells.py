@@ -1,4 +1,4 @@
-"""What an operator sees of the cells: how many tenants each holds, how large it is, and where the next tenant goes. Knows no HTTP."""
+"""What an operator sees of the cells and says of them: how full each is and may become, how large, who is next. Knows no HTTP."""
 
 from __future__ import annotations
 
@@ -6,31 +6,45 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from strongroom.errors import DatabaseUnavailable, NotFound
+from strongroom.auth import operators
+from strongroom.errors import CellsFull, DatabaseUnavailable, NotFound
 from strongroom.runtime import Runtime
 from tenants import placement
+from tenants.placement import Room
 
 _LOOK = text("SELECT pg_database_size(current_database()) AS size_bytes, current_setting('server_version') AS server_version")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell. Size and version are None while it does not answer."""
+    """One cell. Size and version are None while it does not answer. `configured`: the settings of this process name it.
+
+    `prepared`: 'migrate' or 'cell add' made it ready; before that it has no limit and takes nobody. `share`: 0, empty; 1, full.
+    """
 
     name: str
     tenants: int
+    max_tenants: int | None
+    share: float
+    closed: bool
     size_bytes: int | None
     server_version: str | None
     takes_new: bool
+    configured: bool = True
+    prepared: bool = True
 
 
 def list_cells(runtime: Runtime) -> list[Cell]:
-    """Return all cells, in the order of the settings."""
+    """Return all cells: in the order of the settings, then those that the settings of this process do not name."""
     names = runtime.databases.cell_names
     with runtime.databases.control() as connection:
-        counts = placement.count_tenants(connection)
-    chosen = placement.roomiest(names, counts)
-    return [_look(runtime, name, counts.get(name, 0), is_chosen=name == chosen) for name in names]
+        rooms = placement.rooms(connection)
+    try:
+        chosen = placement.roomiest(names, rooms)
+    except CellsFull:
+        chosen = ""
+    everyone = [*names, *(name for name in rooms if name not in names)]
+    return [_look(runtime, name, rooms.get(name), is_chosen=name == chosen) for name in everyone]
 
 
 def get_cell(runtime: Runtime, name: str) -> Cell:
@@ -45,10 +59,35 @@ def get_cell(runtime: Runtime, name: str) -> Cell:
     raise NotFound(f"There is no cell '{name}'. See 'strongroom cell list'.")
 
 
-def _look(runtime: Runtime, name: str, tenants: int, *, is_chosen: bool) -> Cell:
+def set_cell(runtime: Runtime, operator: str, name: str, *, max_tenants: int | None = None, closed: bool | None = None) -> Cell:
+    """Change how many tenants a cell may hold, and whether it takes new ones; those that it holds stay. Idempotent.
+
+    Raises:
+        NotFound
+    """
+    with runtime.databases.control() as connection:
+        placement.change(connection, name, max_tenants=max_tenants, closed=closed)
+    wanted = {"max_tenants": max_tenants, "closed": closed}
+    data = {key: value for key, value in wanted.items() if value is not None}
+    operators.record(runtime.databases, operator, "cell.set", name, data)
+    return get_cell(runtime, name)
+
+
+def _look(runtime: Runtime, name: str, room: Room | None, *, is_chosen: bool) -> Cell:
+    configured = name in runtime.databases.cell_names
+    size_bytes, version = _answer(runtime, name) if configured else (None, None)
+    if room is None:
+        return Cell(name, 0, None, 0.0, True, size_bytes, version, takes_new=False, configured=configured, prepared=False)
+    return Cell(
+        name, room.tenants, room.max_tenants, round(room.share, 4), room.closed, size_bytes, version, takes_new=is_chosen,
+        configured=configured,
+    )  # fmt: skip
+
+
+def _answer(runtime: Runtime, name: str) -> tuple[int | None, str | None]:
     try:
         with runtime.databases.cell(name) as connection:
             row = connection.execute(_LOOK).one()
     except DatabaseUnavailable:
-        return Cell(name, tenants, None, None, is_chosen)
-    return Cell(name, tenants, int(row.size_bytes), str(row.server_version).split()[0], is_chosen)
+        return None, None
+    return int(row.size_bytes), str(row.server_version).split()[0]

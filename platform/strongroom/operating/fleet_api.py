@@ -11,7 +11,9 @@ from strongroom.http.json import Blueprint
 from strongroom.http.permissions import operators_only
 from strongroom.operating import cells, fleet
 from strongroom.operating.fleet_schemas import (
+    CellChangeSchema,
     CellPage,
+    CellSchema,
     FleetSchema,
     FreezeSchema,
     MigrationPage,
@@ -69,3 +71,12 @@ def retry_migration(slug: str) -> Any:
 def list_cells() -> dict[str, Any]:
     """List the cells with what they hold."""
     return {"items": cells.list_cells(runtime()), "next_cursor": None}
+
+
+@blueprint.patch("/cells/<name>")
+@operators_only("admin")
+@blueprint.arguments(CellChangeSchema)
+@blueprint.response(200, CellSchema)
+def update_cell(body: dict[str, Any], name: str) -> Any:
+    """Say how many tenants a cell may hold, and whether it takes new ones."""
+    return cells.set_cell(runtime(), current_operator().email, name, **body)

@@ -61,9 +61,21 @@ class CellSchema(Schema):
 
     name = fields.String()
     tenants = fields.Integer(metadata={"description": "Living tenants in it."})
+    max_tenants = fields.Integer(allow_none=True, metadata={"description": "How many it may hold; null: it is not ready yet."})
+    share = fields.Float(metadata={"description": "How full it is: 0, empty; 1, full. The least full takes the next tenant."})
+    closed = fields.Boolean(metadata={"description": "It takes no new tenants; those that it holds stay."})
     size_bytes = fields.Integer(allow_none=True, metadata={"description": "Size of its database; null: it does not answer."})
     server_version = fields.String(allow_none=True)
     takes_new = fields.Boolean(metadata={"description": "The next tenant goes there."})
+    configured = fields.Boolean(metadata={"description": "The settings of the process that answers name it."})
+    prepared = fields.Boolean(metadata={"description": "It was made ready, by 'migrate' or 'cell add'."})
+
+
+class CellChangeSchema(Schema):
+    """What to change of a cell; what is not named stays."""
+
+    max_tenants = fields.Integer(validate=validate.Range(min=0, max=1_000_000))
+    closed = fields.Boolean()
 
 
 class CellPage(Schema):
