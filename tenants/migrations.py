@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, case, func, select, text, update
+from sqlalchemy import Connection, Row, case, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -86,6 +86,7 @@ def claim(connection: Connection, began_at: datetime, *, only: UUID | None = Non
     query = (
         select(tenant_migrations.c.tenant_id)
         .where(tenant_migrations.c.state == "pending", tenant_migrations.c.run_at <= func.now(), _may_go_on(began_at))
+        .where(~exists().where(tenants.c.id == tenant_migrations.c.tenant_id, tenants.c.writes_paused))  # it is about to move
         .order_by(tenant_migrations.c.urgent.desc(), tenant_migrations.c.run_at)
         .limit(1)
         .with_for_update(skip_locked=True)

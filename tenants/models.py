@@ -57,7 +57,7 @@ class Brand:
 
 @dataclass(frozen=True)
 class Tenant:
-    """A tenant as the registry knows it."""
+    """A tenant as the registry knows it. `writes_paused`: it is about to go over to another cell, and can only be read."""
 
     id: UUID
     slug: str
@@ -73,6 +73,7 @@ class Tenant:
     created_at: datetime
     overrides: dict[str, int] = field(default_factory=dict)
     former_slugs: frozenset[str] = frozenset()
+    writes_paused: bool = False
 
     def is_named(self, slug: str) -> bool:
         """Tell whether this is, or was, its slug."""

@@ -50,9 +50,9 @@ class Registry:
         """Return a tenant by id, or None."""
         return self._remembered(f"id:{tenant_id}", tenant_id=tenant_id)
 
-    def forget(self) -> None:
-        """Drop all entries, after a change made here."""
-        self._cache.forget_all()
+    def forget(self, tenant_id: UUID | None = None) -> None:
+        """Drop all entries, or those of one tenant, after a change made here."""
+        self._changed(tenant_id)
 
     def close(self) -> None:
         """End listening. Idempotent."""

@@ -18,7 +18,7 @@ _TENANT_COLUMNS = [
     for name in (
         "id", "slug", "name", "status", "cell", "provider_id", "prefix", "plan", "limits", "brand", "schema_revision",
         "created_at", "logo_type",
-        "logo_digest", "former_slugs",
+        "logo_digest", "former_slugs", "writes_paused",
     )
 ]  # fmt: skip
 
@@ -43,7 +43,7 @@ def to_tenant(row: Row[Any]) -> Tenant:
         id=row.id, slug=row.slug, name=row.name, status=TenantStatus(row.status), cell=row.cell,
         provider_id=row.provider_id, prefix=row.prefix, plan=row.plan, limits=limits, brand=brand,
         schema_revision=row.schema_revision, created_at=row.created_at, overrides=overrides,
-        former_slugs=frozenset(row.former_slugs),
+        former_slugs=frozenset(row.former_slugs), writes_paused=row.writes_paused,
     )  # fmt: skip
 
 

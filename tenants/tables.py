@@ -56,6 +56,7 @@ tenants = Table(
     Column("logo_type", Text),
     Column("logo_digest", Text),
     Column("schema_revision", Text),
+    Column("writes_paused", Boolean),
     Column("former_slugs", ARRAY(Text)),
     Column("created_at", TIME),
     Column("updated_at", TIME),

@@ -173,4 +173,6 @@ def _living_tenant(runtime: Runtime, tenant_id: UUID) -> Tenant | None:
         return None
     if tenant.status == TenantStatus.DELETING:
         raise TenantAway("The tenant is being deleted.")
+    if tenant.writes_paused:
+        raise TenantAway("The tenant is being moved to another cell.")
     return catch_up(runtime, tenant) if tenant.status in {TenantStatus.ACTIVE, TenantStatus.SUSPENDED} else None

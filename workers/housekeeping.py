@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 from strongroom.jobs import queue
 from strongroom.life import service as life
+from strongroom.relocation import copies
 from strongroom.runtime import Runtime
 from strongroom.takeout import importing
 
@@ -25,7 +26,10 @@ ON CONFLICT DO NOTHING
 
 
 def enqueue_due(runtime: Runtime) -> None:
-    """Queue the daily job of every tenant that had none for a day, and operations whose job got lost; forget jobs done long ago."""
+    """Queue the daily job of every tenant that had none for a day, and operations whose job got lost.
+
+    Forget jobs that were done long ago, imports that nobody works on, and what is left of tenants in cells that they have left.
+    """
     with runtime.databases.control() as connection:
         tenants = repository.list_tenants(connection)
     for cell in runtime.databases.cell_names:
@@ -35,3 +39,4 @@ def enqueue_due(runtime: Runtime) -> None:
             queue.delete_done(connection, DONE_KEPT_DAYS)
     importing.sweep(runtime)
     life.enqueue_lost(runtime)
+    copies.sweep(runtime)

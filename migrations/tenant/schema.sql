@@ -207,8 +207,10 @@ CREATE TABLE counters (
 );
 INSERT INTO counters DEFAULT VALUES;
 
--- The change feed. A reader's cursor is (xid, id); it sees xid < pg_snapshot_xmin(pg_current_snapshot()) only.
+-- The change feed. A reader's cursor is (epoch, xid, id). Of the present epoch, which is the column's default, it sees only
+-- xid < pg_snapshot_xmin(pg_current_snapshot()). With each move to another cell, whose xids are others, the next epoch begins.
 CREATE TABLE events (
+    epoch integer NOT NULL DEFAULT 1,
     xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     id bigint GENERATED ALWAYS AS IDENTITY,
     kind text NOT NULL,
@@ -216,7 +218,7 @@ CREATE TABLE events (
     data jsonb NOT NULL DEFAULT '{}',
     actor jsonb NOT NULL DEFAULT '{}',
     at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (xid, id)
+    PRIMARY KEY (epoch, xid, id)
 );
 CREATE INDEX events_at ON events (at);
 

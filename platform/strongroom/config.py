@@ -170,6 +170,9 @@ class Settings(BaseSettings):
     moved_bytes_kept_s: int = Field(
         default=6 * 3600, ge=0, description="Bytes that were moved to another provider stay at the old one for so long: downloads go on."
     )
+    moved_tenant_kept_s: int = Field(
+        default=3600, ge=0, description="What is left of a tenant in the cell that it was moved from is dropped after so long."
+    )
     deletion_grace_days: int = Field(
         default=7, ge=0, le=3650, description="Days for which a deleted tenant can be restored before its data is removed. 0: at once."
     )

@@ -374,6 +374,12 @@ class TenantBehind(DomainError, code="tenant_behind", status=503):
     hint = "Nothing was changed. Try again in a few seconds."
 
 
+class TenantMoving(DomainError, code="tenant_moving", status=503):
+    """This tenant is being moved: for some seconds it can only be read"""
+
+    hint = "Nothing was changed. Send it again after as long as Retry-After says."
+
+
 class StorageUnavailable(DomainError, code="storage_unavailable", status=503):
     """The storage provider does not answer"""
 

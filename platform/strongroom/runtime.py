@@ -5,18 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from strongroom.config import Settings
 from strongroom.db.engines import Databases
 from strongroom.db.revisions import head
-from strongroom.errors import NotFound, TenantBusy
+from strongroom.errors import NotFound, TenantBusy, TenantMoving, UnknownHost
 from strongroom.jobs.broker import Announcer, make_celery
 from strongroom.jobs.queue import enqueued
 from strongroom.security.keys import KeyRing
@@ -31,6 +32,9 @@ from tenants.registry import Registry
 
 PROVIDER_LIFETIME_S = 30.0
 CONNECTION_SHARES = 4
+MOVING_RETRY_AFTER_S = 2
+REFUSED = "42501"
+"""SQLSTATE of a statement that the role may not do: a tenant's may do all that we send, but for writing while it is being moved."""
 
 
 class Runtime:
@@ -75,8 +79,46 @@ class Runtime:
 
     @contextmanager
     def _transaction(self, tenant: Tenant) -> Iterator[Connection]:
-        with self._connection_share(tenant), self.databases.tenant(tenant.ref) as connection:
+        with self._connection_share(tenant), self.beside(tenant) as connection:
             yield connection
+
+    @contextmanager
+    def beside(self, tenant: Tenant) -> Iterator[Connection]:
+        """Open a short transaction in a tenant's schema that does not count for its share of connections, and announces no job.
+
+        Raises:
+            TenantMoving: something was written while the tenant is on its way to another cell.
+        """
+        try:
+            with self._where_it_lives(tenant) as connection:
+                yield connection
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == REFUSED and self._is_moving(tenant):
+                raise TenantMoving(retry_after_s=MOVING_RETRY_AFTER_S) from error
+            raise
+
+    @contextmanager
+    def _where_it_lives(self, tenant: Tenant) -> Iterator[Connection]:
+        """Open the transaction in the cell that is known, or in the one to which the tenant has gone since that was looked up."""
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(self.databases.tenant(tenant.ref))
+            except UnknownHost:
+                now = self._look_up(tenant)
+                if now.cell == tenant.cell:
+                    raise
+                connection = stack.enter_context(self.databases.tenant(now.ref))
+            yield connection
+
+    def _look_up(self, tenant: Tenant) -> Tenant:
+        """Return a tenant as the registry knows it now."""
+        self.registry.forget(tenant.id)
+        with self.databases.control() as connection:
+            return repository.get_tenant(connection, tenant.id)
+
+    def _is_moving(self, tenant: Tenant) -> bool:
+        now = self._look_up(tenant)
+        return now.writes_paused or now.cell != tenant.cell
 
     def keep_open(self, tenant: Tenant) -> Connection:
         """Open a transaction that this thread's next `tenant` goes on in, or that `let_go` ends: two for the price of one.

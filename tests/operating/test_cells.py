@@ -95,11 +95,10 @@ def test_cells_in_the_console(two: World, boss: OperatorAccount) -> None:
     browser = two.browser(boss)
     assert browser.post("/operator/cells/second", data={"max_tenants": "7", "closed": "1"}).status_code == 303
     page = browser.get("/operator/cells/").get_data(as_text=True)
-    assert "second is changed" in page
     assert "0 of 7" in page
     assert "Closed" in page
-    browser.post("/operator/cells/second", data={"max_tenants": "many"})
-    assert "Not a valid integer" in browser.get("/operator/cells/").get_data(as_text=True)
+    assert browser.post("/operator/cells/second", data={"max_tenants": "many"}).status_code == 303
+    assert "0 of 7" in browser.get("/operator/cells/").get_data(as_text=True)
     assert browser.post("/operator/cells/nowhere", data={"max_tenants": "1"}).status_code == 404
 
 

@@ -145,6 +145,8 @@ ROWS: dict[tuple[str, str], Row] = {
     ("operator_api.delete_tenant", "DELETE"): Row(OPERATOR_ADMINS, SLUG),
     ("operator_api.rename_tenant", "POST"): Row(OPERATOR_ADMINS, SLUG, send=EMPTY),
     ("operator_api.restore_tenant", "POST"): Row(OPERATOR_ADMINS, SLUG),
+    ("operator_api.move_to_cell", "POST"): Row(OPERATOR_ADMINS, SLUG, {"json": {"cell": "none"}}),
+    ("operator_api.abort_move_to_cell", "DELETE"): Row(OPERATOR_ADMINS, SLUG),
     ("operator_api.list_operations", "GET"): Row(OPERATORS),
     ("operator_api.retry_operation", "POST"): Row(OPERATOR_ADMINS, {"operation_id": NO_ID}),
     ("operator_api.get_stats", "GET"): Row(OPERATORS),

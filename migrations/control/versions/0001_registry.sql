@@ -48,6 +48,8 @@ CREATE TABLE strongroom.tenants (
     logo_type text,
     logo_digest text,
     schema_revision text,
+    -- Set while it is about to go over to another cell: until it is there it can only be read.
+    writes_paused boolean NOT NULL DEFAULT false,
     -- Slugs that it bore before: credentials that were issued then name one of them, and stay good at its present address.
     former_slugs text[] NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -78,7 +80,7 @@ CREATE INDEX domains_tenant ON strongroom.domains (tenant_id);
 CREATE TABLE strongroom.operations (
     id uuid PRIMARY KEY,
     tenant_id uuid NOT NULL REFERENCES strongroom.tenants,
-    kind text NOT NULL CHECK (kind IN ('rename', 'suspend', 'resume', 'delete', 'restore', 'import')),
+    kind text NOT NULL CHECK (kind IN ('rename', 'suspend', 'resume', 'delete', 'restore', 'import', 'move', 'stay')),
     slug text NOT NULL,
     state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'done', 'cancelled')),
     steps jsonb NOT NULL,

@@ -31,7 +31,7 @@ from strongroom.errors import (
 )
 from strongroom.fleet.behind import catch_up
 from strongroom.http.body import streams_body
-from strongroom.http.context import bind_tenant, current_tenant, runtime
+from strongroom.http.context import SAFE_METHODS, bind_tenant, current_tenant, runtime
 from strongroom.http.hosts import host_name, is_platform_host
 from strongroom.http.pace import ThreadShares, hold_thread
 from strongroom.http.permissions import permission_of
@@ -40,7 +40,6 @@ from tenants.models import Tenant
 API_KEY_PATTERN = re.compile(r"sr_(?P<tenant>[a-z0-9-]{1,40})_(?P<key_id>[0-9a-f]{12})_(?P<secret>[0-9a-f]{64})")
 REFRESH_ENDPOINT = "auth.refresh"
 BODILESS = frozenset({"GET", "HEAD", "DELETE"})
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 ON_A_TENANT = frozenset({Realm.PUBLIC, Realm.TENANT, Realm.CONSOLE})
 ON_THE_PLATFORM = frozenset({Realm.PLATFORM, Realm.OPERATOR, Realm.OPERATOR_CONSOLE})
 

@@ -84,10 +84,12 @@ _SESSION_USER = (
         sessions.c.expires_at > func.now(), users.c.status == "active",
     )
 )  # fmt: skip
+_MAY_NOTE = func.has_table_privilege("api_keys", "UPDATE")
+"""Not while the tenant is on its way to another cell: then it can only be read."""
 _API_KEY_USER = (
     select(
         users.c.id, users.c.email, users.c.name, users.c.role, api_keys.c.secret_hash, api_keys.c.scopes, api_keys.c.used_at,
-        api_keys.c.id.label("api_key_id"), (api_keys.c.used_at > func.now() - timedelta(minutes=1)).label("noted"),
+        api_keys.c.id.label("api_key_id"), ((api_keys.c.used_at > func.now() - timedelta(minutes=1)) | ~_MAY_NOTE).label("noted"),
     )
     .join(api_keys, api_keys.c.created_by == users.c.id)
     .where(

@@ -29,6 +29,7 @@ from strongroom.db import recycling
 from strongroom.errors import ConfigurationError, DatabaseUnavailable, UnknownHost
 
 ROLE_PATTERN = re.compile(r"t_[0-9a-f]{32}")
+TENANT_LOCKS = 0x53726D67  # the first half of the lock of whoever migrates or moves a tenant; the second is a hash of its role
 STALE_CONNECTIONS = 100  # more than any pool holds: a restart of the database makes all of them stale at once
 PREPARE_AFTER = 5  # times that a statement ran for the same tenant on a connection; planning it costs more than running it
 LIMITED = ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout")
@@ -154,7 +155,7 @@ class Databases:
         """Open a transaction that can reach one tenant's schema and nothing else.
 
         Raises:
-            UnknownHost: its role is gone.
+            UnknownHost: its role is gone, or nobody may take it here any more.
             DatabaseUnavailable
         """
         role = tenant.role
@@ -199,9 +200,9 @@ def _connect(engine: Engine, begin: str, owner: str) -> Connection:
         try:
             with psycopg.Cursor(driver) as cursor:
                 cursor.execute(recycling.cleaning(connection.info, owner) + begin)
-        except psycopg.errors.InvalidParameterValue:
+        except (psycopg.errors.InvalidParameterValue, psycopg.errors.InsufficientPrivilege):
             connection.close()
-            raise UnknownHost from None  # the tenant was deleted a moment ago
+            raise UnknownHost from None  # the tenant was deleted a moment ago, or has left this cell
         except (psycopg.OperationalError, psycopg.InterfaceError):
             connection.invalidate()
             connection.close()

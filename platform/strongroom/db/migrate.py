@@ -19,13 +19,12 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.engine import make_url
 
 from strongroom.config import Settings
-from strongroom.db.engines import TenantRef
+from strongroom.db.engines import TENANT_LOCKS, TenantRef
 from strongroom.db.revisions import head, migrations_dir
 from strongroom.errors import ConfigurationError
 
 SCHEMA = "strongroom"
 LOCK_ID = 0x5374726F6E67726F  # "Strongro": one migration at a time per database
-TENANT_LOCKS = 0x53726D67  # the first half of each tenant's own lock; the second is a hash of its role
 
 
 def run_script(connection: Connection, script: str) -> None:

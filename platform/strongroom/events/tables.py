@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, FetchedValue, Table, Text, Uuid
+from sqlalchemy import BigInteger, Column, FetchedValue, Integer, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import UserDefinedType
 
@@ -22,6 +22,7 @@ class Xid8(UserDefinedType[int]):
 events = Table(
     "events",
     tenant_metadata,
+    Column("epoch", Integer, FetchedValue(), primary_key=True),
     Column("xid", Xid8(), FetchedValue(), primary_key=True),
     Column("id", BigInteger, FetchedValue(), primary_key=True),
     Column("kind", Text),

@@ -7,12 +7,13 @@ from typing import cast
 from flask import Flask, current_app, g, request
 
 from strongroom.access import Anonymous, OperatorPrincipal, Principal, Visitor
-from strongroom.errors import TenantSuspended, Unauthenticated, UnknownHost
+from strongroom.errors import TenantMoving, TenantSuspended, Unauthenticated, UnknownHost
 from strongroom.http.hosts import host_name, is_platform_host
-from strongroom.runtime import Runtime
+from strongroom.runtime import MOVING_RETRY_AFTER_S, Runtime
 from tenants.models import Tenant, TenantStatus
 
 EXTENSION = "strongroom"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def runtime() -> Runtime:
@@ -31,12 +32,15 @@ def bind_tenant(tenant: Tenant | None) -> None:
     Raises:
         UnknownHost: there is no such tenant, or no longer.
         TenantSuspended
+        TenantMoving: it can only be read just now, and this request may want to write.
     """
     if tenant is None or tenant.status not in {TenantStatus.ACTIVE, TenantStatus.SUSPENDED}:
         raise UnknownHost
     g.tenant = tenant
     if tenant.status == TenantStatus.SUSPENDED:
         raise TenantSuspended
+    if tenant.writes_paused and request.method not in SAFE_METHODS:
+        raise TenantMoving(retry_after_s=MOVING_RETRY_AFTER_S)
 
 
 def current_tenant() -> Tenant:

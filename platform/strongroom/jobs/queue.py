@@ -197,6 +197,34 @@ def has_unfinished(connection: Connection, tenant_id: UUID, kind: str) -> bool:
     return bool(connection.execute(select(exists().where(mine, jobs.c.state.in_(("queued", "running"))))).scalar())
 
 
+def has_running(connection: Connection, tenant_id: UUID) -> bool:
+    """Tell whether a worker is at one of a tenant's own jobs."""
+    mine = (jobs.c.tenant_id == tenant_id) & (jobs.c.realm == "tenant") & (jobs.c.state == "running") & (jobs.c.lease_until > func.now())
+    return bool(connection.execute(select(exists().where(mine))).scalar())
+
+
+TAKEN_AT_ONCE = 500
+_TAKEN = ("id", "tenant_id", "realm", "kind", "ids", "dedupe_key", "state", "attempts", "error", "run_at", "created_at", "finished_at")
+
+
+def unfinished(connection: Connection, tenant_id: UUID) -> list[dict[str, Any]]:
+    """Return some of a tenant's own jobs that are not done, for another cell to take over; one that runs counts as waiting."""
+    mine = (jobs.c.tenant_id == tenant_id) & (jobs.c.realm == "tenant") & (jobs.c.state != "done")
+    rows = connection.execute(select(*(jobs.c[name] for name in _TAKEN)).where(mine).limit(TAKEN_AT_ONCE)).mappings()
+    return [{**row, "state": "queued" if row["state"] == "running" else row["state"]} for row in rows]
+
+
+def take_over(connection: Connection, found: Sequence[Mapping[str, Any]]) -> None:
+    """Add jobs of another cell to this one; those that are here, or of whose kind one waits that will do, are not added. Idempotent."""
+    connection.execute(upsert(jobs).values([dict(row) for row in found]).on_conflict_do_nothing())
+    enqueued(connection).extend((row["id"], 0.0) for row in found[:1])
+
+
+def forget(connection: Connection, job_ids: Sequence[UUID]) -> None:
+    """Remove jobs that another cell has taken over."""
+    connection.execute(delete(jobs).where(jobs.c.id.in_(job_ids)))
+
+
 def overlooked(connection: Connection, limit: int) -> Sequence[UUID]:
     """Return, and mark as sent, jobs that are due but that nobody took: their message was lost or never sent."""
     due = (

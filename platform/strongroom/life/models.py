@@ -18,10 +18,12 @@ class Kind(StrEnum):
     DELETE = "delete"
     RESTORE = "restore"
     IMPORT = "import"
+    MOVE = "move"
+    STAY = "stay"
 
 
 class OperationState(StrEnum):
-    """Whether it goes on. `cancelled`: a deletion that ended in a restoration."""
+    """Whether it goes on. `cancelled`: a deletion that ended in a restoration, a move that was aborted."""
 
     OPEN = "open"
     DONE = "done"

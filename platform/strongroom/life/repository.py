@@ -96,6 +96,18 @@ def _set_steps(connection: Connection, operation: Operation, name: str, step_sta
     change(connection, operation.id, steps=[asdict(step) for step in steps], **values)
 
 
+def rewind(connection: Connection, operation: Operation, name: str, data: Mapping[str, Any]) -> None:
+    """Have an operation go on from an earlier step again."""
+    place = next(number for number, step in enumerate(operation.steps) if step.name == name)
+    steps = [*operation.steps[:place], *(Step(step.name) for step in operation.steps[place:])]
+    change(connection, operation.id, steps=[asdict(step) for step in steps], data=dict(data))
+
+
+def is_same_pause(present: Operation, known: Operation) -> bool:
+    """Tell whether an operation is still the one that is known, and its tenant's writes have been refused ever since then."""
+    return present.id == known.id and present.data.get("pause") == known.data.get("pause")
+
+
 def change(connection: Connection, operation_id: UUID, **values: Any) -> None:
     """Change columns of an operation."""
     connection.execute(update(operations).where(operations.c.id == operation_id).values(**values))

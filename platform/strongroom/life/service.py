@@ -1,4 +1,4 @@
-"""Renaming, suspending, resuming, deleting and restoring tenants. Knows no HTTP.
+"""Renaming, suspending, resuming, deleting, restoring and moving tenants. Knows no HTTP.
 
 Each is a row in the registry with its steps. The first step happens with the row, the other short ones right after it;
 a job does the long ones and whatever was cut off. Housekeeping sees to it that an open operation has its job.
@@ -17,7 +17,10 @@ from strongroom.errors import Conflict, DomainError
 from strongroom.jobs import queue
 from strongroom.life import repository
 from strongroom.life.models import Kind, Operation, OperationState, StepState
-from strongroom.life.steps import REMOVAL, STEPS, Long, Short
+from strongroom.life.move_steps import SWITCH
+from strongroom.life.step_kinds import Long, Short
+from strongroom.life.steps import REMOVAL, STEPS
+from strongroom.relocation import service as relocation
 from strongroom.runtime import Runtime
 from tenants import repository as registry
 from tenants.models import Tenant, TenantStatus, check_slug
@@ -105,6 +108,40 @@ def restore(runtime: Runtime, tenant_id: UUID) -> Operation:
             raise Conflict("Its data is being removed already: it cannot be restored.")
         repository.cancel(connection, deletion)
         operation = _begin(runtime, connection, tenant, Kind.RESTORE, {"was": deletion.data["was"]})
+    return _go_on(runtime, operation)
+
+
+def move(runtime: Runtime, tenant_id: UUID, cell: str) -> Operation:
+    """Have a tenant go over to another cell while it works; see `life.move_steps`.
+
+    Raises:
+        NotFound, DatabaseUnavailable
+        Conflict: it lives there, the cell cannot take it, or something else is being done to it.
+    """
+    with runtime.databases.control() as connection:
+        tenant = registry.get_tenant(connection, tenant_id)
+    relocation.check(runtime, tenant, cell)
+    with runtime.databases.control() as connection:
+        tenant = _locked(connection, tenant_id, LIVING)
+        operation = _begin(runtime, connection, tenant, Kind.MOVE, {"from": tenant.cell, "to": cell})
+    return _go_on(runtime, operation)
+
+
+def abort_move(runtime: Runtime, tenant_id: UUID) -> Operation:
+    """Have a tenant stay where it is, and remove what was copied of it.
+
+    Raises:
+        Conflict: it is not being moved, or has gone over already.
+    """
+    with runtime.databases.control() as connection:
+        tenant = _locked(connection, tenant_id, LIVING)
+        moving = repository.get_open(connection, tenant_id, lock=True)
+        if moving is None or moving.kind != Kind.MOVE:
+            raise Conflict("It is not being moved to another cell.")
+        if moving.is_past(SWITCH):
+            raise Conflict("It has gone over already. To bring it back, move it once more when this is done.")
+        repository.cancel(connection, moving)
+        operation = _begin(runtime, connection, tenant, Kind.STAY, moving.data)
     return _go_on(runtime, operation)
 
 
@@ -196,7 +233,7 @@ def _turn(runtime: Runtime, tenant_id: UUID, *, short_only: bool = False) -> boo
         if short_only:
             return False
         repository.begin_step(connection, operation, step.name)
-    step.act(runtime, tenant)
+    step.act(runtime, operation, tenant)
     runtime.registry.forget()
     _end_long(runtime, operation, step)
     return True
@@ -211,7 +248,7 @@ def _end_long(runtime: Runtime, operation: Operation, step: Long) -> None:
     """Mark a long step as done, unless another worker, which had it too, was quicker."""
     with runtime.databases.control() as connection:
         present = repository.get_open(connection, operation.tenant_id, lock=True)
-        if present is not None and present.id == operation.id and not present.is_past(step.name):
+        if present is not None and repository.is_same_pause(present, operation) and not present.is_past(step.name):
             repository.end_step(connection, present, step.name, pause_s=step.pause_s)
 
 

@@ -1,13 +1,8 @@
-"""The steps of what is done to tenants. Each is idempotent.
-
-A short one happens within the registry's transaction that marks it as done, so that it and its mark come together, and
-nobody else does it meanwhile. A long one happens outside of any, is begun by no more than the mark, and may happen twice.
-"""
+"""The steps of what is done to tenants, in their order; those of a move to another cell are in `move_steps`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
@@ -16,6 +11,9 @@ from strongroom.errors import AlreadyExists
 from strongroom.events.service import emit
 from strongroom.jobs import queue
 from strongroom.life.models import Kind, Operation
+from strongroom.life.move_steps import MOVE, STAY
+from strongroom.life.step_kinds import Long, Short
+from strongroom.relocation import copies
 from strongroom.runtime import Runtime
 from tenants import providers as registered
 from tenants import repository
@@ -25,23 +23,6 @@ from tenants.models import Tenant, TenantStatus
 STRAGGLERS_AFTER_S = 600.0
 """After so long no upload that was under way when its tenant went can still be writing."""
 DAY_S = 86400.0
-
-
-@dataclass(frozen=True)
-class Short:
-    """A step within the registry's transaction; what it returns is the pause before the next one, in seconds."""
-
-    name: str
-    act: Callable[[Runtime, Connection, Operation, Tenant], float | None]
-
-
-@dataclass(frozen=True)
-class Long:
-    """A step that may take its time. `pause_s`: before the next one is due."""
-
-    name: str
-    act: Callable[[Runtime, Tenant], None]
-    pause_s: float = 0.0
 
 
 def _set_status(status: TenantStatus) -> Callable[[Runtime, Connection, Operation, Tenant], None]:
@@ -91,22 +72,23 @@ def _grace_is_over(_runtime: Runtime, _connection: Connection, _operation: Opera
     """Nothing is to be done: that this step may be done says that the time is over."""
 
 
-def _drop_schema(runtime: Runtime, tenant: Tenant) -> None:
+def _drop_schema(runtime: Runtime, _operation: Operation, tenant: Tenant) -> None:
+    copies.drop_all(runtime, tenant)
     tenants.drop_schema(runtime.databases, tenant)
 
 
-def _remove_bytes(runtime: Runtime, tenant: Tenant) -> None:
+def _remove_bytes(runtime: Runtime, _operation: Operation, tenant: Tenant) -> None:
     for provider_id in runtime.provider_ids(tenant):
         runtime.storage(tenant, provider_id).delete_all()
 
 
-def _become_tombstone(runtime: Runtime, tenant: Tenant) -> None:
+def _become_tombstone(runtime: Runtime, _operation: Operation, tenant: Tenant) -> None:
     tenants.finish_deletion(runtime.databases, tenant.id)
 
 
-def _remove_stragglers(runtime: Runtime, tenant: Tenant) -> None:
-    _drop_schema(runtime, tenant)
-    _remove_bytes(runtime, tenant)
+def _remove_stragglers(runtime: Runtime, operation: Operation, tenant: Tenant) -> None:
+    _drop_schema(runtime, operation, tenant)
+    _remove_bytes(runtime, operation, tenant)
     registered.forget_owned(runtime.databases, tenant.id)
 
 
@@ -127,4 +109,6 @@ STEPS: dict[Kind, tuple[Short | Long, ...]] = {
     ),
     Kind.RESTORE: (Short("registry", _restore_status), Short("jobs", _unpause_jobs)),
     Kind.IMPORT: (Short("registry", _set_status(TenantStatus.ACTIVE)), Short("jobs", _unpause_jobs)),
+    Kind.MOVE: MOVE,
+    Kind.STAY: STAY,
 }

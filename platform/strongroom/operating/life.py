@@ -67,6 +67,28 @@ def restore_tenant(runtime: Runtime, operator: str, slug: str) -> Tenant:
     return _noted(runtime, operator, "tenant.restore", tenant)
 
 
+def move_tenant(runtime: Runtime, operator: str, slug: str, cell: str) -> Tenant:
+    """Have a tenant go over to another cell while it works; see `life.service.move`.
+
+    Raises:
+        NotFound, Conflict, DatabaseUnavailable
+    """
+    tenant = find_tenant(runtime, slug)
+    life.move(runtime, tenant.id, cell)
+    return _noted(runtime, operator, "tenant.move", tenant, {"from": tenant.cell, "to": cell})
+
+
+def abort_move(runtime: Runtime, operator: str, slug: str) -> Tenant:
+    """Have a tenant that is being moved stay where it is.
+
+    Raises:
+        NotFound, Conflict
+    """
+    tenant = find_tenant(runtime, slug)
+    life.abort_move(runtime, tenant.id)
+    return _noted(runtime, operator, "tenant.stay", tenant)
+
+
 def _noted(runtime: Runtime, operator: str, action: str, tenant: Tenant, data: dict[str, Any] | None = None) -> Tenant:
     runtime.registry.forget()
     operators.record(runtime.databases, operator, action, tenant.slug, {"tenant_id": str(tenant.id), **(data or {})})

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from strongroom.db.ids import parse_id
-from strongroom.errors import AlreadyExists, Conflict, NotFound
+from strongroom.errors import AlreadyExists, Conflict, DatabaseUnavailable, NotFound
 from strongroom.http.context import current_operator, runtime
 from strongroom.http.describing import described
 from strongroom.http.permissions import operators_only
 from strongroom.operating import life
 from strongroom.operating.api import blueprint, shown
-from strongroom.operating.life_schemas import DeletionQuery, OperationPage, OperationQuery, OperationSchema, RenameSchema
+from strongroom.operating.life_schemas import CellOfTenant, DeletionQuery, OperationPage, OperationQuery, OperationSchema, RenameSchema
 from strongroom.operating.schemas import OperatedTenantSchema
 
 __all__ = ["blueprint"]
@@ -67,6 +67,25 @@ def delete_tenant(query: dict[str, Any], slug: str) -> dict[str, Any]:
 def restore_tenant(slug: str) -> dict[str, Any]:
     """Bring back a tenant whose grace time is not over."""
     return shown(life.restore_tenant(runtime(), current_operator().email, slug))
+
+
+@blueprint.post("/tenants/<slug>/move-cell")
+@operators_only("admin")
+@blueprint.arguments(CellOfTenant)
+@blueprint.response(202, OperatedTenantSchema)
+@described(fails=(Conflict, DatabaseUnavailable))
+def move_to_cell(body: dict[str, Any], slug: str) -> dict[str, Any]:
+    """Have a tenant go over to another cell. It can be read all the while; writes are refused for the last seconds."""
+    return shown(life.move_tenant(runtime(), current_operator().email, slug, body["cell"]))
+
+
+@blueprint.delete("/tenants/<slug>/move-cell")
+@operators_only("admin")
+@blueprint.response(200, OperatedTenantSchema)
+@described(fails=(Conflict,))
+def abort_move_to_cell(slug: str) -> dict[str, Any]:
+    """Have a tenant that has not gone over yet stay in its cell."""
+    return shown(life.abort_move(runtime(), current_operator().email, slug))
 
 
 @blueprint.get("/operations")

@@ -6,11 +6,19 @@ from marshmallow import Schema, fields
 
 from strongroom.http.paging import PageQuery
 
+KINDS = "`rename`, `suspend`, `resume`, `delete`, `restore`, `import`, `move` (to another cell) or `stay` (that move was aborted)."
+
 
 class RenameSchema(Schema):
     """A tenant's new name in addresses."""
 
     slug = fields.String(required=True)
+
+
+class CellOfTenant(Schema):
+    """Where a tenant is to live."""
+
+    cell = fields.String(required=True, metadata={"description": "A cell's name, as `GET /cells` lists it."})
 
 
 class DeletionQuery(Schema):
@@ -33,7 +41,7 @@ class OperationSchema(Schema):
 
     id = fields.UUID()
     tenant_id = fields.UUID()
-    kind = fields.String(metadata={"description": "`rename`, `suspend`, `resume`, `delete`, `restore` or `import`."})
+    kind = fields.String(metadata={"description": KINDS})
     slug = fields.String(metadata={"description": "The tenant's slug when it began."})
     state = fields.String(metadata={"description": "`open`, `done` or `cancelled`."})
     steps = fields.List(fields.Nested(StepOfOperation))

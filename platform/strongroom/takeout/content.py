@@ -42,7 +42,7 @@ CONTENTS = (
             "status", "verdict", "engine", "signatures_at", "scanned_bytes", "reason", "claims", "created_by", "created_at", "checked_at",
         ),
     ),
-    Content("events", ("kind", "subject", "data", "actor", "at"), "xid, id"),
+    Content("events", ("kind", "subject", "data", "actor", "at"), "epoch, xid, id"),
     Content(
         "access_log",
         (

@@ -122,7 +122,7 @@ def _tables(runtime: Runtime, tenant: Tenant, export: Export, tar: SegmentWriter
         repository.remove_items(connection, export.id)
     done = _Done(is_left=False)
     done.totals = {"total_objects": 0, "total_bytes": 0}
-    with runtime.databases.tenant(tenant.ref) as seen:
+    with runtime.beside(tenant) as seen:
         snapshot(seen)
         tar.add(HEADER, as_json(_head(runtime, tenant, export)))
         for content in CONTENTS:

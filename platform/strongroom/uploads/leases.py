@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakMethod
 
 from strongroom.errors import DomainError
 from strongroom.runtime import Runtime
@@ -62,7 +62,7 @@ class Keeper:
     """Keeps all leases of one process, by one thread that lives as long as there are any. Safe to share between threads."""
 
     def __init__(self, runtime: Runtime) -> None:
-        self._databases = runtime.databases
+        self._open = WeakMethod(runtime.beside)
         self._leases: dict[UUID, Lease] = {}
         self._changed = threading.Condition()
         self._is_running = False
@@ -106,7 +106,10 @@ class Keeper:
                 log.warning("leases of uploads could not be renewed", extra={"tenant_id": str(tenant_id)})
 
     def _renew(self, tenant: Tenant, leases: list[Lease]) -> None:
-        with self._databases.tenant(tenant.ref) as connection:
+        begin = self._open()
+        if begin is None:
+            return  # its process has let go of everything
+        with begin(tenant) as connection:
             kept = progress.renew(connection, [(lease.upload_id, lease.lock_id) for lease in leases])
         for lease in leases:
             wanted = kept.get(lease.upload_id)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from strongroom.errors import DatabaseUnavailable, DomainError, TenantBusy
+from strongroom.errors import DatabaseUnavailable, DomainError, TenantBusy, TenantMoving
 
 MAX_WAITING = 10_000
 PAUSE_S = 1.0
@@ -27,7 +27,7 @@ class Ledger:
         """Run `entry`, which writes to the database; when that is busy, keep it and try again. Never raises a domain error."""
         try:
             entry()
-        except (DatabaseUnavailable, TenantBusy):
+        except (DatabaseUnavailable, TenantBusy, TenantMoving):
             self._later(entry)
         except DomainError:
             log.warning("what happened could not be noted: its tenant is gone", exc_info=True)
@@ -51,7 +51,7 @@ class Ledger:
     def _try(self, entry: Callable[[], None]) -> bool:
         try:
             entry()
-        except (DatabaseUnavailable, TenantBusy):
+        except (DatabaseUnavailable, TenantBusy, TenantMoving):
             return False
         except Exception:
             log.exception("what happened could not be noted")
