@@ -20,12 +20,16 @@ HERE = f"{OPERATOR}/operations/"
 PAGE = 50
 TITLES = {
     Kind.RENAME: "Rename", Kind.SUSPEND: "Suspend", Kind.RESUME: "Resume", Kind.DELETE: "Delete", Kind.RESTORE: "Restore",
-    Kind.IMPORT: "Import",
+    Kind.IMPORT: "Import", Kind.MOVE: "Move to another cell", Kind.STAY: "Move aborted",
 }  # fmt: skip
 STEPS = {
     "registry": "Written down, and told to every process", "jobs": "Background work paused", "feed": "Told in the tenant’s change feed",
     "grace": "Grace time", "schema": "Database schema and role removed", "bytes": "Bytes removed", "tombstone": "Address free again",
     "stragglers": "Looked once more for late uploads",
+    "place": "Schema and role made in the new cell", "copy": "Rows copied", "notice": "Writes refused from now on, reads go on",
+    "pause": "Old cell refuses writes", "compare": "Rest copied, every row compared", "switch": "Lives in the new cell",
+    "leave": "Old cell lets nobody in", "settle": "Background work goes on there", "writes": "Can be written again",
+    "discard": "What was copied is removed",
 }  # fmt: skip
 
 
@@ -57,7 +61,8 @@ def shown(operation: Operation) -> dict[str, Any]:
     """Return an operation as pages show it: its steps by title, and how it stands in one word."""
     words = {**STEPS, "jobs": "Background work goes on"} if operation.kind in {Kind.RESUME, Kind.RESTORE, Kind.IMPORT} else STEPS
     steps = [{"title": words[each.name], "state": each.state, "at": _moment(each.at)} for each in operation.steps]
-    return {**vars(operation), "title": TITLES[operation.kind], "steps": steps, "stands": _stands(operation)}
+    can_abort = operation.kind == Kind.MOVE and not operation.is_past("switch")
+    return {**vars(operation), "can_abort": can_abort, "title": TITLES[operation.kind], "steps": steps, "stands": _stands(operation)}
 
 
 def _stands(operation: Operation) -> str:

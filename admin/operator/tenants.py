@@ -139,6 +139,20 @@ class Tenants(OperatorView):
             return say(go(HERE + slug), "bad", error.detail)
         return say(go(HERE + slug), "good", "New files go there from now on; the others follow. This page tells how far it is.")
 
+    @acts("/<slug>/move-cell")
+    def move_cell(self, slug: str) -> Response:
+        """Have a tenant go over to another cell, or, with the field `abort`, stay in its own."""
+        tenant = service.find_tenant(runtime(), slug)
+        try:
+            if field("abort"):
+                life.abort_move(runtime(), current_operator().email, slug)
+            else:
+                life.move_tenant(runtime(), current_operator().email, slug, field("cell"))
+        except DomainError as error:
+            return say(go(HERE + slug), "bad", error.detail)
+        text = "{} stays where it is." if field("abort") else "{} is on its way. This page tells how far it is."
+        return say(go(HERE + slug), "good", text.format(tenant.name))
+
     def _confirmed(self, slug: str, act: Act, text: str) -> Response:
         if field("confirm") != slug:
             return say(go(HERE + slug), "bad", "Nothing was changed: the slug was not typed.")
@@ -159,6 +173,7 @@ class Tenants(OperatorView):
             domains=_addresses(tenant), plans=_plans(), values={"plan": tenant.plan, "new_slug": field("new_slug")},
             move=_move(tenant), operation=shown_operation(tenant), grace_days=runtime().settings.deletion_grace_days,
             providers=[{"value": each.name, "label": f"{each.name} ({each.kind})"} for each in service.list_providers(runtime())],
+            cells=[{"value": name, "label": name} for name in runtime().databases.cell_names if name != tenant.cell],
         )  # fmt: skip
 
     def _form(self, values: dict[str, Any], errors: dict[str, str], status: int = 200) -> Response:

@@ -117,6 +117,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("operator_console_providers.delete", "POST"): Row(OPERATOR_ADMINS, PROVIDER),
     ("operator_console_tenants.index", "GET"): Row(OPERATORS),
     ("operator_console_tenants.tenant", "GET"): Row(OPERATORS, SLUG),
+    ("operator_console_tenants.move_cell", "POST"): Row(OPERATOR_ADMINS, SLUG),
     ("operator_console_tenants.new", "GET"): Row(OPERATOR_ADMINS),
     ("operator_console_tenants.create", "POST"): Row(OPERATOR_ADMINS),
     ("operator_console_tenants.plan", "POST"): Row(OPERATOR_ADMINS, SLUG),

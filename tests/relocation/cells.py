@@ -7,11 +7,13 @@ from typing import Any
 
 import psycopg
 from strongroom.db.migrate import migrate_platform
+from strongroom.life import service
 from strongroom.life.models import Operation
 from strongroom.operating import life
 
 from tenants import placement, repository
 from tenants import service as tenants
+from tenants.cache import TenantCache
 from tenants.models import Tenant
 from tests.factories import Database, World
 from workers import runner
@@ -38,16 +40,16 @@ class TwoCells(World):
             placement.change(connection, NEW, closed=True)
         return two
 
-    def other_process(self) -> World:
-        """Another process of the deployment."""
-        return self.again(cells=self.settings.cells, migration_cells=self.settings.migration_cells)
-
     def at(self, cell: str, query: str, **values: Any) -> list[Any]:
         """Run a statement in a cell as its superuser."""
         url = self.cells[cell].superuser_url
         with psycopg.connect(url, autocommit=True, row_factory=psycopg.rows.dict_row) as connection:
             cursor = connection.execute(query, values or None)
             return cursor.fetchall() if cursor.description else []
+
+    def inside(self, cell: str, tenant: Tenant, query: str, **values: Any) -> list[Any]:
+        """The same, `{t}` standing for a tenant's schema."""
+        return self.at(cell, query.replace("{t}", tenant.ref.role), **values)
 
     def work(self, world: World | None = None) -> int:
         """Do everything that is queued in both cells, whatever its delay. What fails is not tried again."""
@@ -89,3 +91,27 @@ class TwoCells(World):
         life.move_tenant(self.runtime, "test", self.present(tenant).slug, cell)
         self.work()
         return self.operation(tenant)
+
+    def begin(self, tenant: Tenant, cell: str = NEW) -> None:
+        """Begin to move a tenant; no worker is at it yet."""
+        life.move_tenant(self.runtime, "test", self.present(tenant).slug, cell)
+
+    def go_to(self, tenant: Tenant, step: str) -> None:
+        """Do what is being done to a tenant, up to and with a step."""
+        while not self.operation(tenant).is_past(step):
+            assert service._turn(self.runtime, tenant.id)
+
+    def go_on(self, tenant: Tenant) -> Operation:
+        """Do the rest, as the job does."""
+        service.advance(self.runtime, tenant.id)
+        return self.operation(tenant)
+
+    def deaf_process(self) -> TwoCells:
+        """Another process, which hears of no change and believes for long what it knows."""
+        made = type(self)(self.database, self.files_dir, cells=self.settings.cells, migration_cells=self.settings.migration_cells,
+                          registry_listen=False)  # fmt: skip
+        made.cells = self.cells
+        made.runtime.registry._cache = TenantCache(max_entries=100, max_missing=100, lifetime_s=lambda _found: 3600.0)
+        made.runtime.registry._changed = lambda _tenant_id: None  # type: ignore[method-assign]  # not even of its own
+        self._others.append(made)
+        return made
