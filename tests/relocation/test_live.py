@@ -100,13 +100,16 @@ class Killed(BaseException):
     """The process ends here: nothing catches it, nothing is cleaned up."""
 
 
-CUTS: list[tuple[Any, str, bool]] = [
-    (relocation, "prepare", True), (rows, "_remove", False), (rows, "_bring", True), (repository, "begin_step", True),
-    (relocation, "check", True), (relocation, "pause", False), (relocation, "pause", True), (relocation, "_wait_for_writers", True),
-    (rows, "_sum", True), (relocation, "come", True), (relocation, "leave", False), (relocation, "leave", True),
-    (relocation, "move_jobs", False), (queue, "take_over", True), (queue, "forget", False), (queue, "unpause", True),
+SHORT: list[tuple[Any, str, bool]] = [
+    (rows, "_bring", True), (relocation, "pause", True), (rows, "_sum", True), (relocation, "come", True), (relocation, "leave", False),
 ]  # fmt: skip
-"""What is cut off, and whether after it was done or before."""
+"""What is cut off, and whether after it was done or before: the most dangerous places, which every run tries."""
+LONG: list[tuple[Any, str, bool]] = [
+    (relocation, "prepare", True), (rows, "_remove", False), (repository, "begin_step", True), (relocation, "check", True),
+    (relocation, "pause", False), (relocation, "_wait_for_writers", True), (relocation, "leave", True), (relocation, "move_jobs", False),
+    (queue, "take_over", True), (queue, "forget", False), (queue, "unpause", True),
+]  # fmt: skip
+CUTS = [*(pytest.param(*cut) for cut in SHORT), *(pytest.param(*cut, marks=pytest.mark.slow) for cut in LONG)]
 
 
 @pytest.mark.parametrize(("where", "name", "after"), CUTS)
@@ -189,8 +192,12 @@ def test_what_was_compared_in_a_former_pause_counts_for_nothing(
 
 # Aborted
 
+STEPS = [*(pytest.param(each, marks=pytest.mark.slow) for each in ("place", "copy", "notice", "pause")), pytest.param("compare")]
 
-@pytest.mark.parametrize("step", ["place", "copy", "notice", "pause", "compare"])
+
+@pytest.mark.parametrize(
+    "step", [*(pytest.param(each, marks=pytest.mark.slow) for each in ("place", "copy", "notice", "pause")), "compare"]
+)
 def test_aborted_it_stays(two: TwoCells, full: Account, step: str) -> None:
     two.begin(full.tenant)
     two.go_to(full.tenant, step)
