@@ -83,14 +83,16 @@ class Runtime:
             yield connection
 
     @contextmanager
-    def beside(self, tenant: Tenant) -> Iterator[Connection]:
-        """Open a short transaction in a tenant's schema that does not count for its share of connections, and announces no job.
+    def beside(self, tenant: Tenant, *, frozen: bool = False) -> Iterator[Connection]:
+        """Open a transaction in a tenant's schema that does not count for its share of connections, and announces no job.
+
+        With `frozen` it sees one moment, and writes nothing: so it holds nobody up.
 
         Raises:
             TenantMoving: something was written while the tenant is on its way to another cell.
         """
         try:
-            with self._where_it_lives(tenant) as connection:
+            with self._where_it_lives(tenant, frozen=frozen) as connection:
                 yield connection
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == REFUSED and self._is_moving(tenant):
@@ -98,16 +100,16 @@ class Runtime:
             raise
 
     @contextmanager
-    def _where_it_lives(self, tenant: Tenant) -> Iterator[Connection]:
+    def _where_it_lives(self, tenant: Tenant, *, frozen: bool) -> Iterator[Connection]:
         """Open the transaction in the cell that is known, or in the one to which the tenant has gone since that was looked up."""
         with ExitStack() as stack:
             try:
-                connection = stack.enter_context(self.databases.tenant(tenant.ref))
+                connection = stack.enter_context(self.databases.tenant(tenant.ref, frozen=frozen))
             except UnknownHost:
                 now = self._look_up(tenant)
                 if now.cell == tenant.cell:
                     raise
-                connection = stack.enter_context(self.databases.tenant(now.ref))
+                connection = stack.enter_context(self.databases.tenant(now.ref, frozen=frozen))
             yield connection
 
     def _look_up(self, tenant: Tenant) -> Tenant:

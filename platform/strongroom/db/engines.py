@@ -30,6 +30,7 @@ from strongroom.errors import ConfigurationError, DatabaseUnavailable, UnknownHo
 
 ROLE_PATTERN = re.compile(r"t_[0-9a-f]{32}")
 TENANT_LOCKS = 0x53726D67  # the first half of the lock of whoever migrates or moves a tenant; the second is a hash of its role
+FROZEN = "; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 STALE_CONNECTIONS = 100  # more than any pool holds: a restart of the database makes all of them stale at once
 PREPARE_AFTER = 5  # times that a statement ran for the same tenant on a connection; planning it costs more than running it
 LIMITED = ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout")
@@ -151,8 +152,8 @@ class Databases:
         return engine
 
     @contextmanager
-    def tenant(self, tenant: TenantRef) -> Iterator[Connection]:
-        """Open a transaction that can reach one tenant's schema and nothing else.
+    def tenant(self, tenant: TenantRef, *, frozen: bool = False) -> Iterator[Connection]:
+        """Open a transaction that can reach one tenant's schema and nothing else; with `frozen` it sees one moment, and writes nothing.
 
         Raises:
             UnknownHost: its role is gone, or nobody may take it here any more.
@@ -161,14 +162,14 @@ class Databases:
         role = tenant.role
         if not ROLE_PATTERN.fullmatch(role):
             raise ValueError("not a tenant's role")
-        with self._transaction(self._engine(tenant.cell), role) as connection:
+        with self._transaction(self._engine(tenant.cell), role, FROZEN if frozen else "") as connection:
             yield connection
 
     @contextmanager
-    def _transaction(self, engine: Engine, role: str = "") -> Iterator[Connection]:
+    def _transaction(self, engine: Engine, role: str = "", kind: str = "") -> Iterator[Connection]:
         """Open a transaction, in a tenant's role if one is given; it commits on leaving, rolls back on an exception."""
         bind = f"; SET LOCAL ROLE {role}; SET LOCAL search_path = {role}" if role else ""
-        with translated_errors(), _begun(engine, self._begin + bind, role) as connection:
+        with translated_errors(), _begun(engine, self._begin + kind + bind, role) as connection:
             yield connection
 
     def dispose(self) -> None:

@@ -16,6 +16,7 @@ from tenants.models import Tenant, TenantStatus
 log = logging.getLogger(__name__)
 _DUE = text("SELECT tenant_id FROM strongroom.departures WHERE left_at < now() - make_interval(secs => :seconds)")
 _FORGET = text("SELECT strongroom.forget_departed(:id)")
+_ABANDON = text("SELECT strongroom.abandon_arrival(:id)")
 
 
 def sweep(runtime: Runtime) -> None:
@@ -54,3 +55,4 @@ def drop_all(runtime: Runtime, tenant: Tenant) -> None:
         if cell != tenant.cell:
             with runtime.databases.cell(cell) as connection:
                 connection.execute(_FORGET, {"id": tenant.id})
+                connection.execute(_ABANDON, {"id": tenant.id})  # of a move that was cut off before it was written down

@@ -62,9 +62,7 @@ class Comparison:
 @contextmanager
 def as_tenant(databases: Databases, tenant: TenantRef, *, frozen: bool = False) -> Iterator[Connection]:
     """Open a transaction as a tenant in which values have the same texts in every cluster; with `frozen`, of one moment, read only."""
-    with databases.tenant(tenant) as connection:
-        if frozen:
-            connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+    with databases.tenant(tenant, frozen=frozen) as connection:
         for setting in _SAME_TEXTS:
             connection.execute(text(f"SET LOCAL {setting}"))
         yield connection

@@ -69,11 +69,6 @@ LEFT_OUT = {
 """Tables that no archive holds, and why."""
 
 
-def snapshot(connection: Connection) -> None:
-    """Have a tenant's transaction, which has read nothing yet, see one moment only. It writes nothing, so it holds nobody up."""
-    connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
-
-
 def pages(connection: Connection, content: Content) -> Iterator[list[str]]:
     """Yield a table's rows as JSON texts, some at a time, from a cursor at the server."""
     columns = ", ".join(EXPRESSIONS.get((content.table, column), column) for column in content.columns)

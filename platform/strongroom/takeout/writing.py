@@ -26,7 +26,7 @@ from strongroom.jobs.queue import enqueue
 from strongroom.runtime import Runtime
 from strongroom.storage.base import Writer
 from strongroom.takeout import repository
-from strongroom.takeout.content import CONTENTS, FORMAT, FORMAT_VERSION, MEMBER_BYTES, Content, pages, snapshot
+from strongroom.takeout.content import CONTENTS, FORMAT, FORMAT_VERSION, MEMBER_BYTES, Content, pages
 from strongroom.takeout.models import Export, ExportState, Item, Segment
 from strongroom.takeout.tar import HEADER, PIECE_BYTES, SegmentWriter, as_json
 from tenants import repository as registry
@@ -122,8 +122,7 @@ def _tables(runtime: Runtime, tenant: Tenant, export: Export, tar: SegmentWriter
         repository.remove_items(connection, export.id)
     done = _Done(is_left=False)
     done.totals = {"total_objects": 0, "total_bytes": 0}
-    with runtime.beside(tenant) as seen:
-        snapshot(seen)
+    with runtime.beside(tenant, frozen=True) as seen:
         tar.add(HEADER, as_json(_head(runtime, tenant, export)))
         for content in CONTENTS:
             for number, rows in enumerate(_members(seen, content), 1):
