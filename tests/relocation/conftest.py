@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from strongroom.usage.ledger import ledger
 
+from tests.acceptance.waiting import wait_until
 from tests.factories import Account, World, create_database
 from tests.relocation.cells import TwoCells
 from tests.services import postgres
@@ -40,6 +42,7 @@ def two(shared_two: TwoCells) -> Iterator[TwoCells]:
     for cell in shared_two.cells:
         shared_two.at(cell, "DELETE FROM strongroom.jobs; DELETE FROM strongroom.job_turns")
     yield shared_two
+    wait_until(lambda: ledger.is_empty, 30, "downloads in a pause are noted")
     shared_two.close_others()
 
 

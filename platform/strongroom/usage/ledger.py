@@ -47,6 +47,12 @@ class Ledger:
             entry = self._waiting.get()
             while not self._try(entry):
                 time.sleep(PAUSE_S)
+            self._waiting.task_done()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits to be noted."""
+        return not self._waiting.unfinished_tasks
 
     def _try(self, entry: Callable[[], None]) -> bool:
         try:
