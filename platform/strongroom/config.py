@@ -140,12 +140,33 @@ class Settings(BaseSettings):
     worker_processes: int = Field(default=3, gt=0, description="Worker processes started by `strongroom up`.")
 
     broker_url: str = Field(description="Celery's broker: `redis://…`, `amqp://…` or `sqla+postgresql+psycopg://…`.")
-    rate_limit_storage: str = Field(default="memory://", description="Where request rates are counted: `memory://` or `redis://…`.")
+    rate_limit_storage: str = Field(
+        default="memory://",
+        pattern="^(memory://|shared:///.+|rediss?://.+|unix://.+)$",
+        description="Where request rates are counted: `redis://…` by all processes together; `shared:///path/to/a/file` by those of this "
+        "machine (`strongroom up` does); `memory://` by each process for itself.",
+    )
     job_lease_s: int = Field(default=60, gt=2, description="A job whose worker has been silent for so long is given to another.")
-    job_tenant_limit: int = Field(default=2, gt=0, description="Jobs of one tenant that may run at the same time.")
+    job_tenant_limit: int = Field(
+        default=2, gt=0, description="Jobs of one tenant that may run at the same time; never all worker processes."
+    )
     job_attempts: int = Field(default=8, gt=0, description="Tries before a job is parked for the operator.")
     dispatch_interval_s: float = Field(default=5.0, gt=0, description="How often lost job messages are looked for and sent again.")
     usage_delay_s: float = Field(default=1.0, ge=0, description="How long usage entries are gathered before they are rolled up.")
+
+    smtp_host: str | None = Field(default=None, description="Server that takes mail. None: no mail is sent.")
+    smtp_port: int = Field(default=587, gt=0, lt=65536, description="Port of that server.")
+    smtp_security: str = Field(
+        default="starttls",
+        pattern="^(starttls|tls|none)$",
+        description="`starttls`, `tls` (from the first byte, usually port 465), or `none`: only for a server on this machine.",
+    )
+    smtp_user: str | None = Field(default=None, description="User at the mail server, where it asks for one.")
+    smtp_password: SecretStr | None = Field(default=None, description="That user's password.")
+    smtp_ca_file: str | None = Field(
+        default=None, description="File with the certificate authorities that the mail server is held against; default: the system's."
+    )
+    mail_from: str | None = Field(default=None, description="Sender of all mail; default: `no-reply@` and the base domain.")
 
     outbound_allow: list[Network] = Field(
         default_factory=list,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from strongroom.cli import life, moves, relocation, takeout
+from strongroom.cli import life, moves, plans, relocation, takeout
 from strongroom.cli.tenants import tenant
 
-__all__ = ["life", "moves", "relocation", "takeout", "tenant"]
+__all__ = ["life", "moves", "plans", "relocation", "takeout", "tenant"]
