@@ -132,12 +132,6 @@ def get_logo(connection: Connection, tenant_id: UUID) -> tuple[bytes, str] | Non
     return (row.logo, row.logo_type) if row and row.logo is not None else None
 
 
-def list_domains(connection: Connection, tenant_id: UUID) -> list[str]:
-    """Return a tenant's proven domains."""
-    query = select(domains.c.domain).where(domains.c.tenant_id == tenant_id, domains.c.verified_at.is_not(None))
-    return list(connection.execute(query.order_by(domains.c.domain)).scalars())
-
-
 def delete_domains(connection: Connection, tenant_id: UUID) -> None:
     """Let go of a tenant's domains."""
     connection.execute(delete(domains).where(domains.c.tenant_id == tenant_id))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, LargeBinary, MetaData, Table, Text, Uuid
+from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, FetchedValue, Integer, LargeBinary, MetaData, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData(schema="strongroom")
@@ -78,9 +78,16 @@ domains = Table(
     "domains",
     metadata,
     Column("domain", Text, primary_key=True),
-    Column("tenant_id", Uuid),
+    Column("tenant_id", Uuid, primary_key=True),
     Column("verified_at", TIME),
     Column("created_at", TIME),
+    Column("token", Text, FetchedValue()),
+    Column("lapsed_at", TIME),
+    Column("checked_at", TIME),
+    Column("finding", Text),
+    Column("missing_since", TIME),
+    Column("misses", Integer),
+    Column("check_at", TIME),
 )
 operators = Table(
     "operators",

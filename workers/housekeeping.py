@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import text
+from strongroom.domains import checking as domains
 from strongroom.jobs import queue
 from strongroom.life import service as life
 from strongroom.runtime import Runtime
@@ -25,7 +26,7 @@ ON CONFLICT DO NOTHING
 
 
 def enqueue_due(runtime: Runtime) -> None:
-    """Queue the daily job of every tenant that had none for a day, and operations whose job got lost; forget jobs done long ago."""
+    """Queue what is due: the daily job of every tenant, operations whose job got lost, looks at domains. Forget jobs done long ago."""
     with runtime.databases.control() as connection:
         tenants = repository.list_tenants(connection)
     for cell in runtime.databases.cell_names:
@@ -35,3 +36,4 @@ def enqueue_due(runtime: Runtime) -> None:
             queue.delete_done(connection, DONE_KEPT_DAYS)
     importing.sweep(runtime)
     life.enqueue_lost(runtime)
+    domains.enqueue_due(runtime)

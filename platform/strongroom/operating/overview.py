@@ -17,7 +17,7 @@ from strongroom.jobs import queue
 from strongroom.operating.service import list_providers
 from strongroom.runtime import Runtime
 from tenants import repository
-from tenants.models import Limits, ProviderInfo, Tenant
+from tenants.models import Limits, ProviderInfo
 from tenants.tables import usage_daily
 
 LATE_S = 60
@@ -58,12 +58,6 @@ def tenant_names(runtime: Runtime, tenant_ids: Iterable[UUID]) -> dict[UUID, tup
     """Return slug and name of those of the tenants that still live."""
     with runtime.databases.control() as connection:
         return repository.tenant_names(connection, set(tenant_ids))
-
-
-def tenant_domains(runtime: Runtime, tenant: Tenant) -> list[str]:
-    """Return a tenant's own, proven domains."""
-    with runtime.databases.control() as connection:
-        return repository.list_domains(connection, tenant.id)
 
 
 def list_plans(runtime: Runtime) -> list[tuple[str, Limits]]:
