@@ -9,7 +9,18 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 from strongroom.errors import NotFound
 
-from tenants.models import DEFAULT_PRIMARY, LIMIT_NAMES, Brand, Limits, ProviderInfo, Tenant, TenantStatus
+from tenants.models import (
+    DEFAULT_PRIMARY,
+    LIMIT_NAMES,
+    Brand,
+    Limits,
+    ProviderInfo,
+    ScanPolicy,
+    SessionLengths,
+    Tenant,
+    TenantSettings,
+    TenantStatus,
+)
 from tenants.tables import domains, plans, providers, tenant_providers, tenants
 
 _PLAN_COLUMNS = [plans.c[name] for name in LIMIT_NAMES]
@@ -18,7 +29,7 @@ _TENANT_COLUMNS = [
     for name in (
         "id", "slug", "name", "status", "cell", "provider_id", "prefix", "plan", "limits", "brand", "schema_revision",
         "created_at", "logo_type",
-        "logo_digest", "former_slugs",
+        "logo_digest", "former_slugs", "settings",
     )
 ]  # fmt: skip
 
@@ -43,8 +54,17 @@ def to_tenant(row: Row[Any]) -> Tenant:
         id=row.id, slug=row.slug, name=row.name, status=TenantStatus(row.status), cell=row.cell,
         provider_id=row.provider_id, prefix=row.prefix, plan=row.plan, limits=limits, brand=brand,
         schema_revision=row.schema_revision, created_at=row.created_at, overrides=overrides,
-        former_slugs=frozenset(row.former_slugs),
+        former_slugs=frozenset(row.former_slugs), settings=to_settings(row.settings),
     )  # fmt: skip
+
+
+def to_settings(stored: dict[str, Any]) -> TenantSettings:
+    """Make a tenant's settings of what is stored of them; what this version does not know of is passed over."""
+
+    def known(kind: type[Any], part: str) -> Any:
+        return kind(**{name: value for name, value in stored.get(part, {}).items() if name in kind.__dataclass_fields__})
+
+    return TenantSettings(stored.get("bucket_defaults", {}), known(ScanPolicy, "scanning"), known(SessionLengths, "sessions"))
 
 
 def get_tenant(connection: Connection, tenant_id: UUID, *, lock: bool = False) -> Tenant:

@@ -49,8 +49,20 @@ tenants = Table(
     Column("logo_digest", Text),
     Column("schema_revision", Text),
     Column("former_slugs", ARRAY(Text)),
+    Column("settings", JSONB),
+    Column("settings_version", Integer),
     Column("created_at", TIME),
     Column("updated_at", TIME),
+)
+settings_versions = Table(
+    "settings_versions",
+    metadata,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("settings", JSONB),
+    Column("changes", JSONB),
+    Column("actor", JSONB),
+    Column("at", TIME),
 )
 tenant_providers = Table(
     "tenant_providers",

@@ -39,7 +39,8 @@ from strongroom.own_providers.api import blueprint as own_providers
 from strongroom.runtime import Runtime
 from strongroom.sharex.api import blueprint as sharex
 from strongroom.takeout.api import blueprint as exports
-from strongroom.tenant_settings.api import blueprint as tenant_settings
+from strongroom.tenant_settings.api import blueprint as tenant
+from strongroom.tenant_settings.settings_api import blueprint as tenant_settings
 from strongroom.tus.api import blueprint as tus
 from strongroom.uploads.blocks_api import blueprint as blocks
 from strongroom.uploads.direct_api import blueprint as direct_uploads
@@ -47,7 +48,7 @@ from strongroom.usage.api import blueprint as stats
 from strongroom.users.api import blueprint as users
 
 API_BLUEPRINTS = (
-    auth, users, api_keys, buckets, archives, files, blocks, objects, imports, direct_uploads, tus, sharex, stats, tenant_settings,
+    auth, users, api_keys, buckets, archives, files, blocks, objects, imports, direct_uploads, tus, sharex, stats, tenant, tenant_settings,
     own_providers, domains, exports, operator_api, operator_fleet, operator_domains,
 )  # fmt: skip
 

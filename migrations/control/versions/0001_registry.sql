@@ -41,12 +41,26 @@ CREATE TABLE strongroom.tenants (
     schema_revision text,
     -- Slugs that it bore before: credentials that were issued then name one of them, and stay good at its present address.
     former_slugs text[] NOT NULL DEFAULT '{}',
+    -- What the tenant chose for itself besides its brand; each change of either makes a new version.
+    settings jsonb NOT NULL DEFAULT '{}',
+    settings_version integer NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 -- A slug is free again once its tenant is gone; the id, the schema and the prefix never are.
 CREATE UNIQUE INDEX tenants_slug ON strongroom.tenants (slug) WHERE status <> 'deleted';
 CREATE INDEX tenants_provider ON strongroom.tenants (provider_id);
+
+-- A tenant's settings and brand as they were, who made them so, and what that changed. Nothing in them is secret.
+CREATE TABLE strongroom.settings_versions (
+    tenant_id uuid NOT NULL REFERENCES strongroom.tenants,
+    version integer NOT NULL,
+    settings jsonb NOT NULL,
+    changes jsonb NOT NULL DEFAULT '{}',
+    actor jsonb NOT NULL DEFAULT '{}',
+    at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, version)
+);
 
 -- Every provider at which bytes of a tenant may lie: its present one, and those it is moving away from.
 CREATE TABLE strongroom.tenant_providers (
