@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from ipaddress import ip_address
 
-import idna
 from strongroom.errors import ValidationFailed
 
 PROOF_LABEL = "_strongroom"
@@ -40,6 +39,8 @@ def normalise(text: str) -> str:
 
 
 def _ascii(name: str) -> str:
+    import idna  # noqa: PLC0415 - its tables take memory, and few requests need them
+
     try:
         ascii_name = idna.encode(name, uts46=True, std3_rules=True).decode()
     except (idna.IDNAError, UnicodeError):
@@ -65,6 +66,10 @@ def check_claimable(domain: str, *, own_names: Iterable[str]) -> None:
 
 def shown(domain: str) -> str:
     """Return a domain as people read it: international names in their own script."""
+    if "xn--" not in domain:
+        return domain
+    import idna  # noqa: PLC0415 - as below
+
     try:
         return idna.decode(domain)
     except (idna.IDNAError, UnicodeError):

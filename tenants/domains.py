@@ -188,7 +188,7 @@ def lapse(connection: Connection, domain: Domain) -> Domain:
     Raises:
         NotFound
     """
-    return _changed(connection, domain, {"verified_at": None, "lapsed_at": func.now()})
+    return _changed(connection, domain, {"verified_at": None, "lapsed_at": func.now(), "missing_since": None, "misses": 0})
 
 
 def _looked(finding: Finding, check_in_s: float) -> dict[str, Any]:

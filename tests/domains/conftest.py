@@ -16,12 +16,21 @@ def dns() -> Iterator[DnsServer]:
         yield running
 
 
+def _again(world: World, dns: DnsServer, **changes: float) -> World:
+    places = {"dns_resolvers": [f"127.0.0.1:{dns.port}"], "dns_port": dns.port, "outbound_allow": ["127.0.0.1/32"]}
+    return world.again(**places, domain_limit=4, **changes)
+
+
 @pytest.fixture
 def looking(world: World, dns: DnsServer) -> World:
-    """The deployment; one more process, that is."""
-    return world.again(
-        dns_resolvers=[f"127.0.0.1:{dns.port}"], dns_port=dns.port, dns_timeout_s=0.5, outbound_allow=["127.0.0.1/32"], domain_limit=4
-    )
+    """The deployment; one more process, that is. It has all the time that a busy machine may need."""
+    return _again(world, dns, dns_timeout_s=30)
+
+
+@pytest.fixture
+def hasty(world: World, dns: DnsServer) -> World:
+    """The same, soon at its end where nobody answers."""
+    return _again(world, dns, dns_timeout_s=0.3)
 
 
 @pytest.fixture

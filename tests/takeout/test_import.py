@@ -239,9 +239,7 @@ BROKEN: dict[str, Callable[[bytes], bytes]] = {
     "without any tables": lambda a: rebuilt(a, lambda name, data: None if name.startswith("tables/") else data),
     "of another format": lambda a: rebuilt(a, lambda _, data: data.replace(b'"format_version":1', b'"format_version":2')),
     "with a name that is none": lambda a: rebuilt(a, lambda _, data: data.replace(b'"name":"Tenant-', b'"name":"\\u0000')),
-    "with settings that are none": lambda a: rebuilt(
-        a, lambda _, data: data.replace(b'_s":4321', b'_s":1')
-    ),
+    "with settings that are none": lambda a: rebuilt(a, lambda _, data: data.replace(b'_s":4321', b'_s":1')),
     "with a brand that is none": lambda a: rebuilt(a, lambda _, data: data.replace(b'"#123456"', b'"</style>"')),
 }
 
