@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 from strongroom.errors import ValidationFailed
@@ -55,11 +54,6 @@ def check_logo(data: bytes) -> str:
         if data.startswith(magic) and (media_type != "image/webp" or data[WEBP_MARK] == b"WEBP"):
             return media_type
     raise ValidationFailed("A logo is a PNG, JPEG or WebP picture.", errors={"logo": ["Use PNG, JPEG or WebP."]})
-
-
-def to_json(brand: Mapping[str, str]) -> str:
-    """Return a brand as it is stored."""
-    return json.dumps(dict(brand))
 
 
 def ink_for(colour: str) -> str:

@@ -94,6 +94,31 @@ class Brand:
 
 
 @dataclass(frozen=True)
+class ScanPolicy:
+    """What a tenant's files may be used for that were not found clean. It can only be stricter than what buckets say."""
+
+    uploader_gets_unchecked: bool = True
+    buckets_may_serve_unscanned: bool = True
+
+
+@dataclass(frozen=True)
+class SessionLengths:
+    """How long tokens of a tenant's users are good; None: as the deployment's settings say."""
+
+    access_token_lifetime_s: int | None = None
+    session_lifetime_s: int | None = None
+
+
+@dataclass(frozen=True)
+class TenantSettings:
+    """What a tenant has chosen for itself besides its brand. `bucket_defaults`: parts of the policy that new buckets get."""
+
+    bucket_defaults: Mapping[str, Any] = field(default_factory=dict)
+    scanning: ScanPolicy = ScanPolicy()
+    sessions: SessionLengths = SessionLengths()
+
+
+@dataclass(frozen=True)
 class Tenant:
     """A tenant as the registry knows it. `writes_paused`: it is about to go over to another cell, and can only be read."""
 
@@ -112,6 +137,7 @@ class Tenant:
     overrides: dict[str, int] = field(default_factory=dict)
     former_slugs: frozenset[str] = frozenset()
     writes_paused: bool = False
+    settings: TenantSettings = TenantSettings()
 
     def is_named(self, slug: str) -> bool:
         """Tell whether this is, or was, its slug."""

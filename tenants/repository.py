@@ -10,7 +10,20 @@ from sqlalchemy import Connection, Row, Select, delete, func, insert, select, up
 from sqlalchemy.exc import IntegrityError
 from strongroom.errors import AlreadyExists, NotFound, PlanInUse
 
-from tenants.models import DEFAULT_PRIMARY, LIMIT_NAMES, STANDARD, Brand, Limits, Plan, ProviderInfo, Tenant, TenantStatus
+from tenants.models import (
+    DEFAULT_PRIMARY,
+    LIMIT_NAMES,
+    STANDARD,
+    Brand,
+    Limits,
+    Plan,
+    ProviderInfo,
+    ScanPolicy,
+    SessionLengths,
+    Tenant,
+    TenantSettings,
+    TenantStatus,
+)
 from tenants.tables import domains, plans, providers, tenant_providers, tenants
 
 _PLAN_COLUMNS = [plans.c[name] for name in LIMIT_NAMES]
@@ -19,7 +32,7 @@ _TENANT_COLUMNS = [
     for name in (
         "id", "slug", "name", "status", "cell", "provider_id", "prefix", "plan", "limits", "brand", "schema_revision",
         "created_at", "logo_type",
-        "logo_digest", "former_slugs", "writes_paused",
+        "logo_digest", "former_slugs", "settings", "writes_paused",
     )
 ]  # fmt: skip
 
@@ -44,8 +57,17 @@ def to_tenant(row: Row[Any]) -> Tenant:
         id=row.id, slug=row.slug, name=row.name, status=TenantStatus(row.status), cell=row.cell,
         provider_id=row.provider_id, prefix=row.prefix, plan=row.plan, limits=limits, brand=brand,
         schema_revision=row.schema_revision, created_at=row.created_at, overrides=overrides,
-        former_slugs=frozenset(row.former_slugs), writes_paused=row.writes_paused,
+        former_slugs=frozenset(row.former_slugs), settings=to_settings(row.settings), writes_paused=row.writes_paused,
     )  # fmt: skip
+
+
+def to_settings(stored: dict[str, Any]) -> TenantSettings:
+    """Make a tenant's settings of what is stored of them; what this version does not know of is passed over."""
+
+    def known(kind: type[Any], part: str) -> Any:
+        return kind(**{name: value for name, value in stored.get(part, {}).items() if name in kind.__dataclass_fields__})
+
+    return TenantSettings(stored.get("bucket_defaults", {}), known(ScanPolicy, "scanning"), known(SessionLengths, "sessions"))
 
 
 def get_tenant(connection: Connection, tenant_id: UUID, *, lock: bool = False) -> Tenant:
@@ -131,12 +153,6 @@ def get_logo(connection: Connection, tenant_id: UUID) -> tuple[bytes, str] | Non
     """Return a tenant's logo and its media type."""
     row = connection.execute(select(tenants.c.logo, tenants.c.logo_type).where(tenants.c.id == tenant_id)).first()
     return (row.logo, row.logo_type) if row and row.logo is not None else None
-
-
-def list_domains(connection: Connection, tenant_id: UUID) -> list[str]:
-    """Return a tenant's proven domains."""
-    query = select(domains.c.domain).where(domains.c.tenant_id == tenant_id, domains.c.verified_at.is_not(None))
-    return list(connection.execute(query.order_by(domains.c.domain)).scalars())
 
 
 def delete_domains(connection: Connection, tenant_id: UUID) -> None:

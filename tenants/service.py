@@ -16,11 +16,12 @@ from strongroom.security.keys import KeyRing
 from strongroom.storage.keys import tenant_prefix
 from strongroom.storage.providers import make_provider
 
-from tenants import branding, placement, repository
+from tenants import branding, placement, repository, settings
 from tenants.models import ProviderInfo, Tenant, TenantStatus, check_slug, wrong_limits
 from tenants.provider_secrets import seal_secrets
 
 ABANDONED_AFTER_S = 3600.0
+SYSTEM = {"system": "platform"}
 
 
 def create_tenant(
@@ -144,22 +145,20 @@ def finish_deletion(databases: Databases, tenant_id: UUID) -> None:
     """Mark a tenant as gone. Its row stays, so that id, schema and prefix are never given to another."""
     with databases.control() as connection:
         repository.delete_domains(connection, tenant_id)
-        gone: dict[str, Any] = {"logo": None, "logo_type": None, "logo_digest": None, "brand": {}, "former_slugs": []}
+        settings.forget(connection, tenant_id)
+        gone: dict[str, Any] = {"logo": None, "logo_type": None, "logo_digest": None, "brand": {}, "settings": {}, "former_slugs": []}
         repository.update_tenant(connection, tenant_id, status=TenantStatus.DELETED, **gone)
 
 
-def set_brand(databases: Databases, tenant_id: UUID, changes: Mapping[str, str]) -> Tenant:
-    """Change name and colours.
+def set_brand(databases: Databases, tenant_id: UUID, changes: Mapping[str, str], actor: Mapping[str, Any] = SYSTEM) -> Tenant:
+    """Change name and colours, as a new version of the tenant's settings.
 
     Raises:
         ValidationFailed: a colour is not `#rrggbb`, or the name too long.
     """
     checked = branding.check_brand(changes)
     with databases.control() as connection:
-        connection.execute(
-            text("UPDATE strongroom.tenants SET brand = brand || CAST(:brand AS jsonb), updated_at = now() WHERE id = :id"),
-            {"brand": branding.to_json(checked), "id": tenant_id},
-        )
+        settings.change(connection, tenant_id, {"brand": checked}, actor=actor)
         return repository.get_tenant(connection, tenant_id)
 
 

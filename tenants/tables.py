@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, LargeBinary, MetaData, Table, Text, Uuid
+from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, FetchedValue, Integer, LargeBinary, MetaData, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata = MetaData(schema="strongroom")
@@ -61,8 +61,20 @@ tenants = Table(
     Column("schema_revision", Text),
     Column("writes_paused", Boolean),
     Column("former_slugs", ARRAY(Text)),
+    Column("settings", JSONB),
+    Column("settings_version", Integer),
     Column("created_at", TIME),
     Column("updated_at", TIME),
+)
+settings_versions = Table(
+    "settings_versions",
+    metadata,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("settings", JSONB),
+    Column("changes", JSONB),
+    Column("actor", JSONB),
+    Column("at", TIME),
 )
 tenant_providers = Table(
     "tenant_providers",
@@ -90,9 +102,16 @@ domains = Table(
     "domains",
     metadata,
     Column("domain", Text, primary_key=True),
-    Column("tenant_id", Uuid),
+    Column("tenant_id", Uuid, primary_key=True),
     Column("verified_at", TIME),
     Column("created_at", TIME),
+    Column("token", Text, FetchedValue()),
+    Column("lapsed_at", TIME),
+    Column("checked_at", TIME),
+    Column("finding", Text),
+    Column("missing_since", TIME),
+    Column("misses", Integer),
+    Column("check_at", TIME),
 )
 operators = Table(
     "operators",

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from strongroom.auth import repository as sessions
 from strongroom.checks import service as checks
+from strongroom.domains import checking as domains
 from strongroom.errors import NotFound
 from strongroom.files import links
 from strongroom.files import service as files
@@ -146,7 +147,7 @@ def _import(runtime: Runtime, tenant: Tenant, job: Job) -> None:
 
 WHOLE_JOBS: dict[str, Callable[[Runtime, Tenant, Job], None]] = {imports.IMPORT: _import}
 """Those whose handlers look at the job itself: how often it was tried, and which others run."""
-PLATFORM_JOBS: dict[str, Callable[[Runtime, UUID], None]] = {life.ADVANCE: life.advance}
+PLATFORM_JOBS: dict[str, Callable[[Runtime, UUID], None]] = {life.ADVANCE: life.advance, domains.CHECK: domains.recheck}
 
 
 def handle(runtime: Runtime, job: Job) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import text
+from strongroom.domains import checking as domains
 from strongroom.jobs import queue
 from strongroom.life import service as life
 from strongroom.relocation import copies
@@ -26,7 +27,7 @@ ON CONFLICT DO NOTHING
 
 
 def enqueue_due(runtime: Runtime) -> None:
-    """Queue the daily job of every tenant that had none for a day, and operations whose job got lost.
+    """Queue what is due: the daily job of every tenant, operations whose job got lost, looks at domains.
 
     Forget jobs that were done long ago, imports that nobody works on, and what is left of tenants in cells that they have left.
     """
@@ -40,3 +41,4 @@ def enqueue_due(runtime: Runtime) -> None:
     importing.sweep(runtime)
     life.enqueue_lost(runtime)
     copies.sweep(runtime)
+    domains.enqueue_due(runtime)

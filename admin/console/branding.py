@@ -7,7 +7,8 @@ from typing import Any
 from flask import Response, request
 from strongroom.access import Role
 from strongroom.errors import DomainError
-from strongroom.http.context import bind_tenant, current_tenant, runtime
+from strongroom.http.context import bind_tenant, current_principal, current_tenant, runtime
+from strongroom.tenant_settings import service as settings
 
 from admin.brand import brand_of
 from admin.console.frame import ConsoleView, acts, shows
@@ -37,11 +38,10 @@ class Branding(ConsoleView):
     def update(self) -> Response:
         """Change name, colours and logo: all of it, or nothing when a part is wrong."""
         typed = {name: field(name) for name in ("name", "primary", "accent")}
-        databases, tenant_id = runtime().databases, current_tenant().id
         try:
             branding.check_brand(typed)
             _set_logo()
-            service.set_brand(databases, tenant_id, typed)
+            settings.update_settings(runtime(), current_tenant(), current_principal().actor, {"brand": typed})
         except DomainError as error:
             return self._form(current_tenant(), typed, errors_of(error, otherwise="name"), error.status)
         runtime().registry.forget()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Response
@@ -12,14 +12,15 @@ from strongroom.buckets.models import Bucket
 from strongroom.buckets.schemas import NewBucketSchema, PolicySchema
 from strongroom.errors import BucketNotEmpty, DomainError, ValidationFailed
 from strongroom.http.context import current_principal, current_tenant, runtime
+from strongroom.tenant_settings.schemas import BUCKET_DEFAULTS
 
+from admin.console.bucket_policy import in_units, typed_size
 from admin.console.frame import ConsoleView, acts, shows
 from admin.forms import checked, errors_of, field, ticked
 from admin.notices import say
 from admin.pages import CONSOLE, go
 
 HERE = f"{CONSOLE}/buckets/"
-UNITS = {"TB": 10**12, "GB": 10**9, "MB": 10**6}
 NAMES = {"max_size_bytes": "max_size", "serve_unscanned": "allow_unscanned"}
 FORM = ("GET", "POST")
 
@@ -34,10 +35,8 @@ class Buckets(ConsoleView):
 
     @shows("/new", role=Role.ADMIN)
     def new(self) -> Response:
-        """Ask for a new bucket's name and policy."""
-        values = {
-            "allowed_types": "", "max_size": None, "max_size_unit": "GB", "versioning": True, "trash_days": 30, "cache_max_age_s": 300,
-        }  # fmt: skip
+        """Ask for a new bucket's name and policy, which begins as the tenant's settings say."""
+        values = _shown({**BUCKET_DEFAULTS, "public": False, **current_tenant().settings.bucket_defaults})
         return self.show("bucket_form.html", bucket=None, values=values)
 
     @acts("/new", role=Role.ADMIN)
@@ -89,20 +88,16 @@ def _row(bucket: Bucket) -> dict[str, Any]:
 
 
 def _values(bucket: Bucket) -> dict[str, Any]:
-    size, unit = _in_units(bucket.max_size_bytes)
+    return _shown(vars(bucket))
+
+
+def _shown(policy: Mapping[str, Any]) -> dict[str, Any]:
+    size, unit = in_units(policy["max_size_bytes"])
     return {
-        "allowed_types": "\n".join(bucket.allowed_types), "max_size": size, "max_size_unit": unit, "versioning": bucket.versioning,
-        "trash_days": bucket.trash_days, "allow_unscanned": bucket.serve_unscanned, "public": bucket.public,
-        "cache_max_age_s": bucket.cache_max_age_s, "redirect_downloads": bucket.redirect_downloads,
+        "allowed_types": "\n".join(policy["allowed_types"]), "max_size": size, "max_size_unit": unit, "versioning": policy["versioning"],
+        "trash_days": policy["trash_days"], "allow_unscanned": policy["serve_unscanned"], "public": policy["public"],
+        "cache_max_age_s": policy["cache_max_age_s"], "redirect_downloads": policy["redirect_downloads"],
     }  # fmt: skip
-
-
-def _in_units(size_bytes: int | None) -> tuple[str | None, str]:
-    """Return a size in the largest unit in which it is at least one, exactly."""
-    if size_bytes is None:
-        return None, "GB"
-    unit = next((name for name, factor in UNITS.items() if size_bytes >= factor), "MB")
-    return f"{(Decimal(size_bytes) / UNITS[unit]).normalize():f}", unit
 
 
 def _typed() -> dict[str, Any]:
@@ -114,20 +109,11 @@ def _typed() -> dict[str, Any]:
 def _policy() -> dict[str, Any]:
     return {
         "allowed_types": [line.strip().lower() for line in field("allowed_types").splitlines() if line.strip()],
-        "max_size_bytes": _size(field("max_size"), field("max_size_unit")),
+        "max_size_bytes": typed_size(field("max_size"), field("max_size_unit")),
         "versioning": ticked("versioning"), "trash_days": _whole("trash_days"), "serve_unscanned": ticked("allow_unscanned"),
         "public": ticked("public"),
         "cache_max_age_s": _whole("cache_max_age_s"), "redirect_downloads": ticked("redirect_downloads"),
     }  # fmt: skip
-
-
-def _size(number: str, unit: str) -> int | None:
-    if not number:
-        return None
-    try:
-        return int(Decimal(number) * UNITS.get(unit, UNITS["MB"]))
-    except (InvalidOperation, OverflowError, ValueError):
-        raise ValidationFailed(errors={"max_size": ["Write a number."]}) from None
 
 
 def _whole(name: str) -> int:

@@ -8,6 +8,7 @@ from flask import Response, request
 from strongroom.access import Role
 from strongroom.buckets import service as buckets
 from strongroom.buckets.models import Bucket
+from strongroom.domains import service as domains
 from strongroom.files import service as files
 from strongroom.http.context import current_principal, current_tenant, runtime
 from strongroom.quotas import service as quotas
@@ -42,6 +43,7 @@ class Dashboard(ConsoleView):
             by_type=_by_type(held.used_bytes), latest=[shown(file) for file in files.recent(runtime(), tenant, LATEST)],
             plan=tenant.plan.capitalize(), uses=shown_uses(held.uses(tenant.limits)),
             attention=[shown(file) for file in files.attention(runtime(), tenant, ATTENTION)],
+            domains=[each.domain for each in domains.list_domains(runtime(), tenant) if each.missing_since],
         )  # fmt: skip
 
 

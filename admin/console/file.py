@@ -66,7 +66,7 @@ class FilePage(ConsoleView):
 
 
 def _is_downloadable(file: File, serve_unscanned: bool) -> bool:
-    return service.is_downloadable(file, current_principal(), serve_unscanned=serve_unscanned)
+    return service.is_downloadable(file, current_principal(), current_tenant().settings.scanning, serve_unscanned=serve_unscanned)
 
 
 def _version(version: File, file: File, serve_unscanned: bool, names: dict[UUID | None, str]) -> dict[str, Any]:

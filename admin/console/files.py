@@ -72,11 +72,11 @@ def _crumbs(prefix: str) -> list[dict[str, str]]:
 
 
 def _rows(listing: Listing, bucket: Bucket, prefix: str) -> list[dict[str, Any]]:
-    principal = current_principal()
+    principal, policy = current_principal(), current_tenant().settings.scanning
     return [
         shown(
             file, name=file.path.removeprefix(prefix),
-            downloadable=service.is_downloadable(file, principal, serve_unscanned=bucket.serve_unscanned),
+            downloadable=service.is_downloadable(file, principal, policy, serve_unscanned=bucket.serve_unscanned),
         )
         for file in listing.items
     ]  # fmt: skip

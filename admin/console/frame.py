@@ -42,6 +42,8 @@ NAVIGATION = (
     Item("Users", "users", "/users/", Role.ADMIN, "Manage"),
     Item("API keys", "key", "/api-keys/", Role.MEMBER, "Manage"),
     Item("Storage", "database", "/storage/", Role.ADMIN, "Manage"),
+    Item("Settings", "settings", "/settings/", Role.ADMIN, "Manage"),
+    Item("Domains", "world", "/domains/", Role.ADMIN, "Manage"),
     Item("Branding", "palette", "/branding/", Role.ADMIN, "Manage"),
     Item("Take-out", "download", "/exports/", Role.ADMIN, "Manage"),
 )

@@ -7,11 +7,13 @@ from admin.console.api_keys import ApiKeys
 from admin.console.branding import Branding
 from admin.console.buckets import Buckets
 from admin.console.dashboard import Dashboard
+from admin.console.domains import Domains
 from admin.console.exports import Exports
 from admin.console.file import FilePage
 from admin.console.files import Files
 from admin.console.frame import ConsoleView
 from admin.console.quarantine import Quarantine
+from admin.console.settings import Settings
 from admin.console.storage import Storage
 from admin.console.trash import Trash
 from admin.console.users import Users
@@ -19,7 +21,8 @@ from admin.pages import CONSOLE
 
 PAGES: dict[str, type[ConsoleView]] = {
     "files": Files, "file": FilePage, "trash": Trash, "quarantine": Quarantine, "buckets": Buckets, "users": Users,
-    "api-keys": ApiKeys, "branding": Branding, "storage": Storage, "exports": Exports, "account": Account,
+    "api-keys": ApiKeys, "branding": Branding, "storage": Storage, "domains": Domains,
+    "settings": Settings, "exports": Exports, "account": Account,
 }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ WORDS = {
     "tenant.delete": "Deleted {}", "tenant.restore": "Restored {}", "tenant.rename": "Renamed {}",
     "tenant.export": "Took {} out", "tenant.import": "Imported {}", "tenant.retry": "Retried what is done to {}",
     "tenant.limits": "Changed plan or limits of {}", "provider.add": "Added the provider {}",
+    "domain.claim": "Claimed a domain for {}", "domain.verify": "Proved a domain of {}", "domain.remove": "Took a domain from {}",
     "provider.default": "Made {} the default provider", "job.retry": "Retried the job {}", "job.retry_parked": "Retried {} parked jobs",
     "operator.create": "Created the operator {}", "operator.disable": "Disabled the operator {}",
     "operator.enable": "Enabled the operator {}",

@@ -39,6 +39,7 @@ NAVIGATION = (
     Item("Migrations", "refresh", "/migrations/", "Platform"),
     Item("Cells", "server", "/cells/", "Platform"),
     Item("Providers", "database", "/providers/", "Platform"),
+    Item("Domains", "world", "/domains/", "Platform"),
     Item("Operators", "user-shield", "/operators/", "Platform"),
     Item("Audit", "report-search", "/audit/", "Platform"),
 )

@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import Response, request
 from strongroom.db.ids import parse_id
+from strongroom.domains import service as domains
 from strongroom.errors import AlreadyExists, Conflict, DomainError, NotFound
 from strongroom.files import service as files
 from strongroom.http.context import current_operator, runtime
@@ -231,8 +232,8 @@ def _details(tenant: Tenant) -> dict[str, Any]:
 
 def _addresses(tenant: Tenant) -> list[dict[str, Any]]:
     given = runtime().settings.tenant_url(tenant.slug).partition("://")[2]
-    own = [{"domain": domain, "verified": True, "is_default": False} for domain in overview.tenant_domains(runtime(), tenant)]
-    return [{"domain": given, "verified": True, "is_default": True}, *own]
+    own = [{"domain": each.domain, "status": each.status, "is_default": False} for each in domains.list_domains(runtime(), tenant)]
+    return [{"domain": given, "status": "verified", "is_default": True}, *own]
 
 
 def _plans() -> list[dict[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from admin.operator.audit import Audit
 from admin.operator.dashboard import Dashboard
+from admin.operator.domains import Domains
 from admin.operator.frame import OperatorView
 from admin.operator.jobs import Jobs
 from admin.operator.migrations import Cells, Migrations
@@ -16,7 +17,7 @@ from admin.pages import OPERATOR
 
 PAGES: dict[str, type[OperatorView]] = {
     "tenants": Tenants, "plans": Plans, "operations": Operations, "jobs": Jobs, "migrations": Migrations, "cells": Cells,
-    "providers": Providers, "operators": Operators, "audit": Audit,
+    "providers": Providers, "domains": Domains, "operators": Operators, "audit": Audit,
 }  # fmt: skip
 
 

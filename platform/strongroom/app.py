@@ -17,6 +17,8 @@ from strongroom.auth.gate import install_gate
 from strongroom.auth.jwt import install_jwt
 from strongroom.buckets.api import blueprint as buckets
 from strongroom.config import Settings
+from strongroom.domains.api import blueprint as domains
+from strongroom.domains.tls_api import blueprint as tls
 from strongroom.files.api import blueprint as files
 from strongroom.files.archive_api import blueprint as archives
 from strongroom.health.api import blueprint as health
@@ -30,6 +32,7 @@ from strongroom.http.permissions import check_all_views
 from strongroom.http.problems import CONTENT_TYPE, ProblemSchema, install_problem_handlers
 from strongroom.imports.api import blueprint as imports
 from strongroom.objects.api import blueprint as objects
+from strongroom.operating.domains_api import blueprint as operator_domains
 from strongroom.operating.fleet_api import blueprint as operator_fleet
 from strongroom.operating.life_api import blueprint as operator_api
 from strongroom.operating.plans_api import blueprint as operator_plans
@@ -37,7 +40,8 @@ from strongroom.own_providers.api import blueprint as own_providers
 from strongroom.runtime import Runtime
 from strongroom.sharex.api import blueprint as sharex
 from strongroom.takeout.api import blueprint as exports
-from strongroom.tenant_settings.api import blueprint as tenant_settings
+from strongroom.tenant_settings.api import blueprint as tenant
+from strongroom.tenant_settings.settings_api import blueprint as tenant_settings
 from strongroom.tus.api import blueprint as tus
 from strongroom.uploads.blocks_api import blueprint as blocks
 from strongroom.uploads.direct_api import blueprint as direct_uploads
@@ -45,8 +49,8 @@ from strongroom.usage.api import blueprint as stats
 from strongroom.users.api import blueprint as users
 
 API_BLUEPRINTS = (
-    auth, users, api_keys, buckets, archives, files, blocks, objects, imports, direct_uploads, tus, sharex, stats, tenant_settings,
-    own_providers, exports, operator_api, operator_fleet, operator_plans,
+    auth, users, api_keys, buckets, archives, files, blocks, objects, imports, direct_uploads, tus, sharex, stats, tenant, tenant_settings,
+    own_providers, domains, exports, operator_api, operator_fleet, operator_domains, operator_plans,
 )  # fmt: skip
 
 
@@ -103,6 +107,7 @@ def _register(app: Flask) -> None:
     for blueprint in API_BLUEPRINTS:
         api.register_blueprint(blueprint)
     app.register_blueprint(health)
+    app.register_blueprint(tls)
 
 
 def _flask_config(settings: Settings) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Mapping
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
@@ -19,6 +20,8 @@ from strongroom.errors import ConfigurationError
 
 PREFIX = "STRONGROOM_"
 MASTER_KEY_BYTES = 32
+DNS_PORT, MAX_PORT = 53, 65536
+RESOLVER_PATTERN = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?")
 NOT_SETTINGS = frozenset({"STRONGROOM_STATE", "STRONGROOM_RUN"})  # name a folder and a run for the command line; no settings
 
 
@@ -42,7 +45,27 @@ def _network(value: str) -> str:
     return str(ip_network(value))
 
 
+def resolver_address(value: str) -> tuple[str, int]:
+    """Return address and port of a resolver: `192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53` or `[2001:db8::53]:5353`.
+
+    Raises:
+        ValueError
+    """
+    match = RESOLVER_PATTERN.fullmatch(value)
+    host, port = (match[1] or match[2], int(match[3] or DNS_PORT)) if match else (value, DNS_PORT)
+    ip_address(host)
+    if not 0 < port < MAX_PORT:
+        raise ValueError("must be an address with a port from 1 to 65535, such as 192.0.2.53:5353")
+    return host, port
+
+
+def _resolver(value: str) -> str:
+    resolver_address(value)
+    return value
+
+
 Network = Annotated[str, AfterValidator(_network)]
+Resolver = Annotated[str, AfterValidator(_resolver)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 MasterKey = Annotated[SecretStr, AfterValidator(_master_key)]
 
@@ -182,6 +205,24 @@ class Settings(BaseSettings):
         default=2, gt=0, description="Imports by URL that run at the same time in a cell; each holds a worker for as long as it takes."
     )
     import_timeout_s: int = Field(default=3600, gt=0, description="Longest time that one try to import a file by its URL may take.")
+
+    dns_resolvers: list[Resolver] = Field(
+        default_factory=list,
+        description="DNS resolvers (JSON list of `address` or `address:port`) that find the name servers of custom domains; "
+        "default: the system's.",
+    )
+    dns_port: int = Field(default=DNS_PORT, gt=0, lt=MAX_PORT, description="Port at which name servers of custom domains are asked.")
+    dns_timeout_s: float = Field(default=5.0, gt=0, le=60, description="Longest time for one look at the DNS record of a custom domain.")
+    domain_limit: int = Field(default=20, ge=0, description="Custom domains that a tenant may have in its list.")
+    domain_check_interval_s: int = Field(
+        default=6 * 3600, gt=0, description="How often the DNS record of a proven custom domain is looked at again."
+    )
+    domain_grace_s: int = Field(
+        default=72 * 3600, ge=0, description="A custom domain whose DNS record has been gone for so long, and at three looks, is let go."
+    )
+    domain_claim_lifetime_s: int = Field(
+        default=30 * 86400, gt=0, description="Custom domains that nobody proved, or that were let go, are forgotten after so long."
+    )
 
     clamd_address: str = Field(default="auto", description="`auto` (a socket in the usual places), `off`, a socket's path, or `host:port`.")
     scan_spool_dir: str | None = Field(

@@ -218,6 +218,24 @@ class AlreadyExists(DomainError, code="already_exists", status=409):
     hint = "Choose another name."
 
 
+class DomainTaken(DomainError, code="domain_taken", status=409):
+    """Another tenant has proven this domain"""
+
+    hint = "If it is yours now, remove the other tenant's TXT record: some days later the domain is free. The operator can free it at once."
+
+
+class DomainNotProven(DomainError, code="domain_not_proven", status=422):
+    """The domain's TXT record is not there, or has another value"""
+
+    hint = "Set the TXT record that the domain shows, wait until your DNS provider has published it, and ask again."
+
+
+class TooManyDomains(DomainError, code="too_many_domains", status=409):
+    """There are as many domains as a tenant may have"""
+
+    hint = "Remove one that is not used."
+
+
 class BucketNotEmpty(DomainError, code="bucket_not_empty", status=409):
     """The bucket still holds files"""
 
@@ -408,6 +426,12 @@ class MailRefused(DomainError, code="mail_refused", status=422):
     """The mail server does not take this mail"""
 
     hint = "Check the address."
+
+
+class DnsUnavailable(DomainError, code="dns_unavailable", status=503):
+    """The domain's name servers gave no answer"""
+
+    hint = "This says nothing about the record. Try again later; see that the domain's name servers answer from outside."
 
 
 class OutboundRefused(DomainError, code="outbound_refused", status=422):

@@ -22,6 +22,7 @@ from strongroom.jobs.broker import Announcer, make_celery
 from strongroom.jobs.queue import enqueued
 from strongroom.security.keys import KeyRing
 from strongroom.security.outbound import Outbound
+from strongroom.security.txt_records import TxtLookup
 from strongroom.storage.base import Provider
 from strongroom.storage.bound import TenantStorage
 from strongroom.storage.providers import make_provider, make_tenants_provider
@@ -45,6 +46,7 @@ class Runtime:
         self.keys = KeyRing(settings)
         self.databases = Databases(settings)
         self.outbound = Outbound(settings)
+        self.txt_lookup = TxtLookup(settings)
         self.registry = Registry(settings, self.databases)
         self.celery = make_celery(settings)
         self.announcer = Announcer(self.celery, settings.worker_processes)

@@ -48,6 +48,7 @@ BUCKET = {"bucket": "nowhere"}
 OBJECT = {"bucket": "nowhere", "path": "some/file.txt"}
 UPLOAD = {"upload_id": NO_ID}
 PROVIDER = {"provider_id": NO_ID}
+DOMAIN = {"domain": "nobodys.example.com"}
 SLUG = {"slug": "nobody-here"}
 EMPTY: dict[str, Any] = {"json": {}}
 
@@ -126,6 +127,16 @@ ROWS: dict[tuple[str, str], Row] = {
     ("own_providers.delete_own_provider", "DELETE"): Row(tenant("admin", "admin"), PROVIDER),
     ("own_providers.try_own_provider", "POST"): Row(tenant("admin", "admin"), PROVIDER),
     ("own_providers.use_own_provider", "POST"): Row(tenant("admin", "admin"), PROVIDER),
+    ("settings.get_settings", "GET"): Row(tenant("admin", "admin")),
+    ("settings.update_settings", "PATCH"): Row(tenant("admin", "admin"), send={"json": {"nothing": 1}}),
+    ("settings.list_versions", "GET"): Row(tenant("admin", "admin")),
+    ("settings.get_version", "GET"): Row(tenant("admin", "admin"), {"version": "99"}),
+    ("settings.restore_version", "POST"): Row(tenant("admin", "admin"), {"version": "99"}),
+    ("domains.list_domains", "GET"): Row(tenant("admin", "admin")),
+    ("domains.claim_domain", "POST"): Row(tenant("admin", "admin"), send=EMPTY),
+    ("domains.get_domain", "GET"): Row(tenant("admin", "admin"), DOMAIN),
+    ("domains.remove_domain", "DELETE"): Row(tenant("admin", "admin"), DOMAIN),
+    ("domains.verify_domain", "POST"): Row(tenant("admin", "admin"), DOMAIN),
     # Operators
     ("operator_api.login", "POST"): Row(PLATFORM, send=EMPTY),
     ("operator_api.refresh", "POST"): Row(PLATFORM, send={"json": {"refresh_token": 1}}),
@@ -160,6 +171,11 @@ ROWS: dict[tuple[str, str], Row] = {
     ("operator_api.try_provider", "POST"): Row(OPERATOR_ADMINS, {"name": "none"}),
     ("operator_api.list_jobs", "GET"): Row(OPERATORS),
     ("operator_api.retry_job", "POST"): Row(OPERATOR_ADMINS, {"job_id": NO_ID}),
+    ("operator_domains.list_domains", "GET"): Row(OPERATORS),
+    ("operator_domains.list_domains_of", "GET"): Row(OPERATORS, SLUG),
+    ("operator_domains.claim_domain", "POST"): Row(OPERATOR_ADMINS, SLUG, EMPTY),
+    ("operator_domains.verify_domain", "POST"): Row(OPERATOR_ADMINS, {**SLUG, **DOMAIN}),
+    ("operator_domains.remove_domain", "DELETE"): Row(OPERATOR_ADMINS, {**SLUG, **DOMAIN}),
     ("operator_fleet.list_migrations", "GET"): Row(OPERATORS),
     ("operator_fleet.freeze_migrations", "PATCH"): Row(OPERATOR_ADMINS, send=EMPTY),
     ("operator_fleet.retry_failed_migrations", "POST"): Row(OPERATOR_ADMINS),
@@ -177,6 +193,7 @@ ROWS: dict[tuple[str, str], Row] = {
     # Probes and pages
     ("health.healthz", "GET"): Row(ANYBODY),
     ("health.readyz", "GET"): Row(ANYBODY),
+    ("tls.ask", "GET"): Row(ANYBODY),
     ("health.metrics", "GET"): Row(PLATFORM),
     ("health.problem_index", "GET"): Row(SHARED),
     ("health.problem_page", "GET"): Row(SHARED, {"code": "not_found"}),

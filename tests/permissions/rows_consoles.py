@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.permissions.rows import ANYBODY, FILE, NO_ID, PLATFORM, ROLES, SHARED, SIGN_IN, SLUG, USER, Row, Who
+from tests.permissions.rows import ANYBODY, DOMAIN, FILE, NO_ID, PLATFORM, ROLES, SHARED, SIGN_IN, SLUG, USER, Row, Who
 
 
 def console(least: str) -> Who:
@@ -56,6 +56,13 @@ ROWS: dict[tuple[str, str], Row] = {
     ("console_quarantine.delete", "POST"): Row(ADMINS, FILE),
     ("console_branding.index", "GET"): Row(ADMINS),
     ("console_branding.update", "POST"): Row(ADMINS),
+    ("console_settings.index", "GET"): Row(ADMINS),
+    ("console_settings.update", "POST"): Row(ADMINS),
+    ("console_settings.restore", "POST"): Row(ADMINS, {"version": "99"}),
+    ("console_domains.index", "GET"): Row(ADMINS),
+    ("console_domains.claim", "POST"): Row(ADMINS),
+    ("console_domains.verify", "POST"): Row(ADMINS, DOMAIN),
+    ("console_domains.remove", "POST"): Row(ADMINS, DOMAIN),
     ("console_exports.index", "GET"): Row(ADMINS),
     ("console_exports.begin", "POST"): Row(ADMINS),
     ("console_exports.download", "POST"): Row(ADMINS, {"export_id": NO_ID}),
@@ -111,6 +118,9 @@ ROWS: dict[tuple[str, str], Row] = {
     ("operator_console_migrations.freeze", "POST"): Row(OPERATOR_ADMINS),
     ("operator_console_cells.index", "GET"): Row(OPERATORS),
     ("operator_console_cells.change", "POST"): Row(OPERATOR_ADMINS, {"cell": "none"}),
+    ("operator_console_domains.index", "GET"): Row(OPERATORS),
+    ("operator_console_domains.verify", "POST"): Row(OPERATOR_ADMINS, {**SLUG, **DOMAIN}),
+    ("operator_console_domains.remove", "POST"): Row(OPERATOR_ADMINS, {**SLUG, **DOMAIN}),
     ("operator_console_providers.index", "GET"): Row(OPERATORS),
     ("operator_console_providers.make_default", "POST"): Row(OPERATOR_ADMINS, PROVIDER),
     ("operator_console_providers.test", "POST"): Row(OPERATOR_ADMINS, PROVIDER),

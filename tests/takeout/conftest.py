@@ -37,6 +37,7 @@ def owner(world: World, tenant: Tenant) -> Account:
     gone = world.upload(client, "gone.txt", b"in the trash")
     ok(client.delete(f"/api/v1/files/{gone['id']}"), 204)
     ok(client.patch("/api/v1/tenant/branding", json={"name": "Ada & Co", "primary": "#123456"}))
+    ok(client.patch("/api/v1/tenant/settings", json={"sessions": {"session_lifetime_s": 4321}, "bucket_defaults": {"trash_days": 9}}))
     world.run_jobs()
     assert client.get("/api/v1/objects/media/a.txt").data == b"second"
     world.run_jobs()

@@ -49,6 +49,7 @@ def test_it_is_all_there(world: World, owner: Account, archive: bytes, slug: str
     assert made.tenant.id != owner.tenant.id
     assert made.tenant.brand.name == "Ada & Co"
     assert made.tenant.brand.primary == "#123456"
+    assert (made.tenant.settings.sessions.session_lifetime_s, made.tenant.settings.bucket_defaults) == (4321, {"trash_days": 9})
     for table in ("users", "buckets", "files", "versions", "api_keys"):
         ids = [{row["id"] for row in world.rows(each, table)} for each in (owner.tenant, made.tenant)]
         assert ids[0] == ids[1], table
@@ -238,6 +239,7 @@ BROKEN: dict[str, Callable[[bytes], bytes]] = {
     "without any tables": lambda a: rebuilt(a, lambda name, data: None if name.startswith("tables/") else data),
     "of another format": lambda a: rebuilt(a, lambda _, data: data.replace(b'"format_version":1', b'"format_version":2')),
     "with a name that is none": lambda a: rebuilt(a, lambda _, data: data.replace(b'"name":"Tenant-', b'"name":"\\u0000')),
+    "with settings that are none": lambda a: rebuilt(a, lambda _, data: data.replace(b'_s":4321', b'_s":1')),
     "with a brand that is none": lambda a: rebuilt(a, lambda _, data: data.replace(b'"#123456"', b'"</style>"')),
 }
 

@@ -57,12 +57,26 @@ CREATE TABLE strongroom.tenants (
     writes_paused boolean NOT NULL DEFAULT false,
     -- Slugs that it bore before: credentials that were issued then name one of them, and stay good at its present address.
     former_slugs text[] NOT NULL DEFAULT '{}',
+    -- What the tenant chose for itself besides its brand; each change of either makes a new version.
+    settings jsonb NOT NULL DEFAULT '{}',
+    settings_version integer NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 -- A slug is free again once its tenant is gone; the id, the schema and the prefix never are.
 CREATE UNIQUE INDEX tenants_slug ON strongroom.tenants (slug) WHERE status <> 'deleted';
 CREATE INDEX tenants_provider ON strongroom.tenants (provider_id);
+
+-- A tenant's settings and brand as they were, who made them so, and what that changed. Nothing in them is secret.
+CREATE TABLE strongroom.settings_versions (
+    tenant_id uuid NOT NULL REFERENCES strongroom.tenants,
+    version integer NOT NULL,
+    settings jsonb NOT NULL,
+    changes jsonb NOT NULL DEFAULT '{}',
+    actor jsonb NOT NULL DEFAULT '{}',
+    at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (tenant_id, version)
+);
 
 -- Every provider at which bytes of a tenant may lie: its present one, and those it is moving away from.
 CREATE TABLE strongroom.tenant_providers (
@@ -73,12 +87,24 @@ CREATE TABLE strongroom.tenant_providers (
 );
 CREATE INDEX tenant_providers_provider ON strongroom.tenant_providers (provider_id);
 
+-- Any number of tenants may claim a domain; it leads to the one that has proven it, until the proof was gone for too long.
 CREATE TABLE strongroom.domains (
-    domain text PRIMARY KEY,
+    domain text NOT NULL,
     tenant_id uuid NOT NULL REFERENCES strongroom.tenants,
     verified_at timestamptz,
-    created_at timestamptz NOT NULL DEFAULT now()
+    created_at timestamptz NOT NULL DEFAULT now(),
+    token text NOT NULL DEFAULT replace(gen_random_uuid()::text, '-', ''),
+    lapsed_at timestamptz,
+    checked_at timestamptz,
+    finding text NOT NULL DEFAULT '' CHECK (finding IN ('', 'proven', 'missing', 'alias', 'unreachable')),
+    missing_since timestamptz,
+    misses integer NOT NULL DEFAULT 0,
+    check_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (domain, tenant_id),
+    CHECK (verified_at IS NULL OR lapsed_at IS NULL)
 );
+CREATE UNIQUE INDEX domains_one_owner ON strongroom.domains (domain) WHERE verified_at IS NOT NULL;
+CREATE INDEX domains_due ON strongroom.domains (check_at) WHERE verified_at IS NOT NULL;
 CREATE INDEX domains_tenant ON strongroom.domains (tenant_id);
 
 -- What is done to a tenant as a whole, step by step; of one tenant at most one at a time.
@@ -151,7 +177,10 @@ DECLARE
 BEGIN
     IF TG_TABLE_NAME = 'tenants' THEN
         v_tenant := CASE TG_OP WHEN 'DELETE' THEN OLD.id ELSE NEW.id END;
-    ELSIF TG_TABLE_NAME = 'domains' AND TG_OP <> 'UPDATE' THEN
+    ELSIF TG_TABLE_NAME = 'domains' THEN
+        IF TG_OP = 'UPDATE' AND OLD.verified_at IS NOT DISTINCT FROM NEW.verified_at THEN
+            RETURN NULL;  -- looked at again: it leads where it led
+        END IF;
         v_tenant := CASE TG_OP WHEN 'DELETE' THEN OLD.tenant_id ELSE NEW.tenant_id END;
     END IF;
     PERFORM pg_notify('strongroom_registry', v_tenant);
@@ -160,7 +189,7 @@ END $$;
 REVOKE EXECUTE ON FUNCTION strongroom.tell_registry_change FROM PUBLIC;
 CREATE TRIGGER tell_change AFTER INSERT OR UPDATE OR DELETE ON strongroom.tenants
     FOR EACH ROW EXECUTE FUNCTION strongroom.tell_registry_change();
-CREATE TRIGGER tell_change AFTER INSERT OR UPDATE OR DELETE ON strongroom.domains
+CREATE TRIGGER tell_change AFTER INSERT OR UPDATE OF verified_at OR DELETE ON strongroom.domains
     FOR EACH ROW EXECUTE FUNCTION strongroom.tell_registry_change();
 CREATE TRIGGER tell_change AFTER INSERT OR UPDATE OR DELETE ON strongroom.plans
     FOR EACH ROW EXECUTE FUNCTION strongroom.tell_registry_change();

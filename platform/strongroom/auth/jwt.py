@@ -14,6 +14,7 @@ from flask import Flask, g
 from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token
 
 from strongroom.auth.models import SessionGrant
+from strongroom.auth.service import session_lifetime_s
 from strongroom.config import Settings
 from strongroom.errors import TokenExpired, TokenInvalid
 from strongroom.http.context import runtime
@@ -41,19 +42,25 @@ def _key() -> bytes:
     return keys.operator_key("session") if tenant is None else keys.tenant_key(tenant.id, "session")
 
 
+def access_lifetime_s(tenant: Tenant | None) -> int:
+    """Return how long an access token is good: as the tenant chose, else as the deployment's settings say."""
+    chosen = tenant.settings.sessions.access_token_lifetime_s if tenant else None
+    return chosen or runtime().settings.access_token_lifetime_s
+
+
 def token_pair(grant: SessionGrant) -> dict[str, Any]:
     """Return what sign-in and refresh answer."""
-    settings = runtime().settings
     tenant: Tenant | None = g.get("tenant")
+    lifetime_s = access_lifetime_s(tenant)
     claims = {"sid": str(grant.session_id), "tenant": tenant.slug if tenant else None}
-    access = create_access_token(str(grant.subject_id), additional_claims=claims)
+    access = create_access_token(str(grant.subject_id), additional_claims=claims, expires_delta=timedelta(seconds=lifetime_s))
     refresh = create_refresh_token(
         str(grant.subject_id),
         additional_claims={**claims, "rid": str(grant.refresh_id)},
-        expires_delta=timedelta(seconds=settings.refresh_token_lifetime_s),
+        expires_delta=timedelta(seconds=session_lifetime_s(runtime().settings, tenant)),
     )
     return {
-        "access_token": access, "refresh_token": refresh, "token_type": "Bearer", "expires_in_s": settings.access_token_lifetime_s,
+        "access_token": access, "refresh_token": refresh, "token_type": "Bearer", "expires_in_s": lifetime_s,
     }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from strongroom.access import Principal, Role, Scope
 from strongroom.auth import repository
 from strongroom.auth.models import Session, SessionGrant
+from strongroom.config import Settings
 from strongroom.db.ids import new_id
 from strongroom.errors import InvalidCredentials, NotFound, RefreshReused, TokenInvalid
 from strongroom.runtime import Runtime
@@ -23,6 +24,11 @@ MAX_USER_AGENT = 200
 def email_key(email: str) -> str:
     """Return the form under which e-mails are compared: NFKC, case folded."""
     return unicodedata.normalize("NFKC", email.strip()).casefold()
+
+
+def session_lifetime_s(settings: Settings, tenant: Tenant | None) -> int:
+    """Return how long a session lasts: as the tenant chose, else as the deployment's settings say."""
+    return (tenant.settings.sessions.session_lifetime_s if tenant else None) or settings.refresh_token_lifetime_s
 
 
 def login(runtime: Runtime, tenant: Tenant, *, email: str, password: str, kind: str, user_agent: str, remote_addr: str) -> SessionGrant:
@@ -39,7 +45,7 @@ def login(runtime: Runtime, tenant: Tenant, *, email: str, password: str, kind: 
     with runtime.tenant(tenant) as connection:
         repository.note_login(connection, user.id)
         row = repository.insert_session(
-            connection, lifetime_s=runtime.settings.refresh_token_lifetime_s, id=new_id(), user_id=user.id, kind=kind,
+            connection, lifetime_s=session_lifetime_s(runtime.settings, tenant), id=new_id(), user_id=user.id, kind=kind,
             refresh_id=new_id(), user_agent=user_agent[:MAX_USER_AGENT], remote_addr=remote_addr,
         )  # fmt: skip
     return SessionGrant(user.id, row.id, row.refresh_id, row.expires_at)

@@ -20,7 +20,7 @@ TYPE_PATTERN = re.compile(r"(\*/\*|[a-z0-9][a-z0-9.+-]*/(\*|[a-z0-9][a-z0-9.+-]*
 
 
 def create_bucket(runtime: Runtime, tenant: Tenant, principal: Principal, *, name: str, **policy: Any) -> Bucket:
-    """Make a bucket.
+    """Make a bucket. What the policy leaves open is as the tenant's settings say, else as it is by default.
 
     Raises:
         AlreadyExists, ValidationFailed, QuotaExceeded
@@ -30,7 +30,7 @@ def create_bucket(runtime: Runtime, tenant: Tenant, principal: Principal, *, nam
         raise ValidationFailed(text, errors={"name": [text]})
     with runtime.tenant(tenant) as connection:
         room.check_number(connection, "buckets", buckets, tenant.limits.quota_buckets)
-        bucket = repository.insert_bucket(connection, id=new_id(), name=name, **_checked(policy))
+        bucket = repository.insert_bucket(connection, id=new_id(), name=name, **{**tenant.settings.bucket_defaults, **check_policy(policy)})
         emit(connection, "bucket.created", bucket.id, {"bucket": name, "public": bucket.public}, principal.actor)
     return bucket
 
@@ -59,7 +59,7 @@ def update_bucket(runtime: Runtime, tenant: Tenant, principal: Principal, name: 
     """
     with runtime.tenant(tenant) as connection:
         former = repository.get_bucket(connection, name)
-        bucket = repository.update_bucket(connection, name, **_checked(policy)) if policy else former
+        bucket = repository.update_bucket(connection, name, **check_policy(policy)) if policy else former
         emit(connection, "bucket.updated", bucket.id, _change(former, bucket), principal.actor)
     return bucket
 
@@ -88,7 +88,12 @@ def _change(former: Bucket, bucket: Bucket) -> dict[str, Any]:
     return {**told, "purge": [f"/api/v1/objects/{bucket.name}/*"]} if former.public and not bucket.public else told
 
 
-def _checked(policy: dict[str, Any]) -> dict[str, Any]:
+def check_policy(policy: dict[str, Any]) -> dict[str, Any]:
+    """Return a policy after having looked at what its schema cannot know.
+
+    Raises:
+        ValidationFailed
+    """
     for pattern in policy.get("allowed_types", ()):
         if not TYPE_PATTERN.fullmatch(pattern):
             text = f"'{pattern}' is no media type; write image/png, image/* or */*."

@@ -173,7 +173,8 @@ class Archive:
 
     def _file(self, file: File) -> Iterator[bytes]:
         try:
-            check_downloadable(file, self._principal, serve_unscanned=self._selection.bucket.serve_unscanned)
+            policy = self._tenant.settings.scanning
+            check_downloadable(file, self._principal, policy, serve_unscanned=self._selection.bucket.serve_unscanned)
             self._reader = open_bytes(self._runtime, self._tenant, file)
         except StorageUnavailable:
             raise

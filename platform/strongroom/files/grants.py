@@ -33,25 +33,25 @@ def grant_by_path(runtime: Runtime, tenant: Tenant, visitor: Visitor, bucket: st
     with runtime.tenant(tenant) as connection:
         if isinstance(visitor, Anonymous):
             return _grant_to_all(connection, visitor, bucket, path, version_id)
-        return _grant(connection, visitor, repository.get_by_path(connection, bucket, check_path(path)), version_id)
+        return _grant(connection, tenant, visitor, repository.get_by_path(connection, bucket, check_path(path)), version_id)
 
 
 def grant_by_id(runtime: Runtime, tenant: Tenant, principal: Principal, file_id: UUID, version_id: UUID | None = None) -> Grant:
     """Let a principal have a file, or a former version of it; see `grant_by_path`."""
     with runtime.tenant(tenant) as connection:
-        return grant_in(connection, principal, file_id, version_id)
+        return grant_in(connection, tenant, principal, file_id, version_id)
 
 
-def grant_in(connection: Connection, principal: Principal, file_id: UUID, version_id: UUID | None) -> Grant:
+def grant_in(connection: Connection, tenant: Tenant, principal: Principal, file_id: UUID, version_id: UUID | None) -> Grant:
     """Do what `grant_by_id` does in an open transaction."""
-    return _grant(connection, principal, repository.get_by_id(connection, file_id), version_id)
+    return _grant(connection, tenant, principal, repository.get_by_id(connection, file_id), version_id)
 
 
-def _grant(connection: Connection, principal: Principal, current: File, version_id: UUID | None) -> Grant:
+def _grant(connection: Connection, tenant: Tenant, principal: Principal, current: File, version_id: UUID | None) -> Grant:
     is_current = version_id in {None, current.version_id}
     file = current if version_id is None else repository.get_version(connection, current.id, version_id)
     bucket, transferred_bytes = buckets.get_bucket_and_transfer(connection, file.bucket)
-    check_downloadable(file, principal, serve_unscanned=bucket.serve_unscanned)
+    check_downloadable(file, principal, tenant.settings.scanning, serve_unscanned=bucket.serve_unscanned)
     return Grant(file, bucket, principal, is_current, transferred_bytes)
 
 

@@ -104,8 +104,9 @@ def grant_by_link(runtime: Runtime, tenant: Tenant, link: Link) -> Grant:
             raise LinkExpired
         if link.id is not None and _is_used(connection, link.id):
             raise LinkUsed
-        grant = grant_in(connection, maker, link.file_id, link.version_id)
-    check_checked(grant.file, serve_unscanned=grant.bucket.serve_unscanned)  # its maker may have it early, strangers may not
+        grant = grant_in(connection, tenant, maker, link.file_id, link.version_id)
+    # Its maker may have it early, strangers may not
+    check_checked(grant.file, tenant.settings.scanning, serve_unscanned=grant.bucket.serve_unscanned)
     return grant
 
 

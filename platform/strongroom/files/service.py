@@ -21,7 +21,7 @@ from strongroom.files.paths import check_path, check_prefix
 from strongroom.jobs.queue import enqueue
 from strongroom.runtime import Runtime
 from strongroom.usage.recorder import ROLL_UP, Caller, record
-from tenants.models import Tenant
+from tenants.models import ScanPolicy, Tenant
 
 PURGE = "files.purge"
 EMPTY_TRASH = "files.empty_trash"
@@ -250,37 +250,39 @@ def restore_version(runtime: Runtime, tenant: Tenant, principal: Principal, file
     return file
 
 
-def check_downloadable(file: File, principal: Principal, *, serve_unscanned: bool) -> None:
-    """See that the checks allow a download. Before the verdict only the uploader itself may have its bytes back.
+def check_downloadable(file: File, principal: Principal, policy: ScanPolicy, *, serve_unscanned: bool) -> None:
+    """See that the checks allow a download. Before the verdict only the uploader itself may have its bytes back, if even that.
+
+    `policy`: the tenant's own; `serve_unscanned`: the bucket's rule, as far as the tenant's lets it.
 
     Raises:
         FilePending, FileQuarantined, FileUnscanned: see `check_checked`.
     """
-    own = file.uploaded_by == principal.user_id and principal.role.includes(Role.MEMBER)
+    own = policy.uploader_gets_unchecked and file.uploaded_by == principal.user_id and principal.role.includes(Role.MEMBER)
     if not own or file.status in {Status.QUARANTINED, Status.REJECTED}:
-        check_checked(file, serve_unscanned=serve_unscanned)
+        check_checked(file, policy, serve_unscanned=serve_unscanned)
 
 
-def check_checked(file: File, *, serve_unscanned: bool) -> None:
+def check_checked(file: File, policy: ScanPolicy, *, serve_unscanned: bool) -> None:
     """See that the checks allow a download by anybody who may read the bucket.
 
     Raises:
         FilePending: not checked yet.
         FileQuarantined: it did not pass.
-        FileUnscanned: it could not be checked whole, and the bucket does not give out such files.
+        FileUnscanned: it could not be checked whole, and the bucket, or the tenant, does not give out such files.
     """
     if file.status in {Status.QUARANTINED, Status.REJECTED}:
         raise FileQuarantined(f"The file did not pass its check: {file.scan.reason or file.scan.verdict}.")
     if file.status == Status.PENDING:
         raise FilePending(retry_after_s=PENDING_RETRY_S)
-    if file.scan.verdict == Verdict.UNSCANNED and not serve_unscanned:
+    if file.scan.verdict == Verdict.UNSCANNED and not (serve_unscanned and policy.buckets_may_serve_unscanned):
         raise FileUnscanned(f"The file could not be checked whole: {file.scan.reason}.")
 
 
-def is_downloadable(file: File, principal: Principal, *, serve_unscanned: bool) -> bool:
+def is_downloadable(file: File, principal: Principal, policy: ScanPolicy, *, serve_unscanned: bool) -> bool:
     """Tell whether `check_downloadable` lets this principal have the bytes."""
     try:
-        check_downloadable(file, principal, serve_unscanned=serve_unscanned)
+        check_downloadable(file, principal, policy, serve_unscanned=serve_unscanned)
     except DomainError:
         return False
     return True

@@ -17,7 +17,7 @@ from strongroom.jobs import queue
 from strongroom.operating.service import list_providers
 from strongroom.runtime import Runtime
 from tenants import repository
-from tenants.models import ProviderInfo, Tenant
+from tenants.models import ProviderInfo
 from tenants.tables import usage_daily
 
 LATE_S = 60
@@ -60,10 +60,6 @@ def tenant_names(runtime: Runtime, tenant_ids: Iterable[UUID]) -> dict[UUID, tup
         return repository.tenant_names(connection, set(tenant_ids))
 
 
-def tenant_domains(runtime: Runtime, tenant: Tenant) -> list[str]:
-    """Return a tenant's own, proven domains."""
-    with runtime.databases.control() as connection:
-        return repository.list_domains(connection, tenant.id)
 
 
 def oldest_due_job(runtime: Runtime) -> datetime | None:

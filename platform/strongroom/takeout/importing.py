@@ -13,7 +13,9 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from strongroom.errors import DomainError, ExportRefused
+from marshmallow import ValidationError
+
+from strongroom.errors import DomainError, ExportRefused, ValidationFailed
 from strongroom.jobs import queue
 from strongroom.life import service as life
 from strongroom.runtime import Runtime
@@ -21,6 +23,8 @@ from strongroom.takeout import arrival
 from strongroom.takeout.arriving import Arriving
 from strongroom.takeout.content import FORMAT, FORMAT_VERSION
 from strongroom.takeout.tar import HEADER, ArchiveReader, Source, json_object
+from strongroom.tenant_settings import service as tenant_settings
+from strongroom.tenant_settings.schemas import SettingsChange
 from strongroom.users import service as users
 from strongroom.users.models import Invitation
 from tenants import repository as registry
@@ -100,9 +104,10 @@ def _name(told: Any, slug: str) -> str:
 
 
 def _dress(runtime: Runtime, tenant: Tenant, told: dict[str, Any]) -> None:
-    """Give the tenant its brand. One that is none here is refused with everything."""
+    """Give the tenant its brand and settings. What is none here is refused with everything."""
     brand = told.get("brand") or {}
     try:
+        _choose(runtime, tenant, told.get("settings") or {})
         tenants.set_brand(
             runtime.databases, tenant.id, {name: str(brand[name]) for name in ("name", "primary", "accent") if brand.get(name)}
         )
@@ -110,6 +115,14 @@ def _dress(runtime: Runtime, tenant: Tenant, told: dict[str, Any]) -> None:
             tenants.set_logo(runtime.databases, tenant.id, base64.b64decode(str(told["logo"]), validate=True))
     except (binascii.Error, AttributeError, TypeError) as error:
         raise ExportRefused("Its brand is none.") from error
+
+
+def _choose(runtime: Runtime, tenant: Tenant, told: dict[str, Any]) -> None:
+    try:
+        chosen = SettingsChange(exclude=("brand",)).load(told)
+        tenant_settings.update_settings(runtime, tenant, tenants.SYSTEM, chosen)
+    except (ValidationError, ValidationFailed) as error:
+        raise ExportRefused("Its settings are none.") from error
 
 
 def _told(runtime: Runtime, tenant: Tenant, arriving: Arriving) -> Imported:

@@ -30,6 +30,7 @@ from strongroom.takeout.content import CONTENTS, FORMAT, FORMAT_VERSION, MEMBER_
 from strongroom.takeout.models import Export, ExportState, Item, Segment
 from strongroom.takeout.tar import HEADER, PIECE_BYTES, SegmentWriter, as_json
 from tenants import repository as registry
+from tenants import settings as tenant_settings
 from tenants.models import Tenant
 
 log = logging.getLogger(__name__)
@@ -160,12 +161,14 @@ def _head(runtime: Runtime, tenant: Tenant, export: Export) -> dict[str, Any]:
     with runtime.databases.control() as connection:
         tenant = registry.get_tenant(connection, tenant.id)
         logo = registry.get_logo(connection, tenant.id)
+        settings = tenant_settings.get(connection, tenant.id).settings
     brand = {"name": tenant.brand.name, "primary": tenant.brand.primary, "accent": tenant.brand.accent}
     return {
         "format": FORMAT, "format_version": FORMAT_VERSION, "made_by": f"strongroom {__version__}", "export_id": str(export.id),
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "tenant": {
             "id": str(tenant.id), "slug": tenant.slug, "name": tenant.name, "plan": tenant.plan, "limits": tenant.overrides, "brand": brand,
+            "settings": {part: chosen for part, chosen in settings.items() if part != "brand"},
             "logo": base64.b64encode(logo[0]).decode() if logo else None, "created_at": tenant.created_at.isoformat(),
         },
     }  # fmt: skip

@@ -11,14 +11,16 @@ from marshmallow import Schema, fields, validate
 from strongroom.access import Role, Scope
 from strongroom.errors import BodyTooLarge, LengthRequired, NotFound, ValidationFailed
 from strongroom.http.body import body_length, request_body, streaming
-from strongroom.http.context import current_tenant, runtime
+from strongroom.http.context import current_principal, current_tenant, runtime
 from strongroom.http.describing import described
 from strongroom.http.json import Blueprint
 from strongroom.http.permissions import public, requires
 from strongroom.quotas import service as quotas
 from strongroom.quotas.schemas import QuotaSchema
+from strongroom.tenant_settings import service as settings
+from strongroom.tenant_settings.schemas import shown_parts
 from tenants import repository, service
-from tenants.branding import MAX_LOGO_BYTES
+from tenants.branding import MAX_LOGO_BYTES, check_brand
 from tenants.models import Tenant
 
 blueprint = Blueprint("tenant", __name__, url_prefix="/api/v1/tenant", description="The tenant itself: brand and quota.")
@@ -78,10 +80,11 @@ def get_branding() -> dict[str, Any]:
 @blueprint.arguments(BrandSchema)
 @blueprint.response(200, ShownBrandSchema)
 def update_branding(body: dict[str, str]) -> dict[str, Any]:
-    """Change name and colours."""
-    tenant = service.set_brand(runtime().databases, current_tenant().id, body)
-    runtime().registry.forget()
-    return shown_brand(tenant)
+    """Change name and colours: a new version of the tenant's settings."""
+    check_brand(body)
+    changed = settings.update_settings(runtime(), current_tenant(), current_principal().actor, {"brand": body})
+    brand = shown_parts(current_tenant(), changed.settings)["brand"]
+    return {**brand, "logo_url": shown_brand(current_tenant())["logo_url"]}
 
 
 @blueprint.get("/branding/logo")

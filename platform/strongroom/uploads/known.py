@@ -24,7 +24,7 @@ from strongroom.uploads import known_repository as repository
 from strongroom.uploads.fingerprint import BLOCK_BYTES, fingerprint_of
 from strongroom.uploads.known_repository import Found, Seeker
 from strongroom.uploads.models import Upload
-from tenants.models import Tenant
+from tenants.models import ScanPolicy, Tenant
 
 READING = Permission(Realm.TENANT, Role.VIEWER, Scope.FILES_READ)
 
@@ -52,6 +52,14 @@ class Known:
 NOTHING = Known({})
 
 
+@dataclass(frozen=True)
+class _Reader:
+    """Whose downloads the copies stand for, and the tenant's rule on those."""
+
+    principal: Principal
+    policy: ScanPolicy
+
+
 def _follows(former: Piece, piece: Piece) -> bool:
     return former.version_id == piece.version_id and former.start + former.length == piece.start
 
@@ -62,22 +70,23 @@ def find_known(runtime: Runtime, tenant: Tenant, principal: Principal, upload: U
     if not claimed or not principal.may(READING):
         return NOTHING
     seeker = Seeker(upload.provider_id, principal.user_id, principal.role.includes(Role.MEMBER))
+    reader = _Reader(principal, tenant.settings.scanning)
     with runtime.tenant(tenant) as connection:
-        return _whole(connection, principal, seeker, upload, claimed) or _by_block(connection, principal, seeker, upload, claimed)
+        return _whole(connection, reader, seeker, upload, claimed) or _by_block(connection, reader, seeker, upload, claimed)
 
 
-def _whole(connection: Connection, principal: Principal, seeker: Seeker, upload: Upload, claimed: Sequence[bytes]) -> Known | None:
+def _whole(connection: Connection, reader: _Reader, seeker: Seeker, upload: Upload, claimed: Sequence[bytes]) -> Known | None:
     ids = repository.find_whole(connection, seeker, fingerprint_of(b"".join(claimed)))
-    for file in _readable(connection, principal, ids).values():
+    for file in _readable(connection, reader, ids).values():
         if file.size_bytes == upload.size_bytes:
             return Known({number: _piece(file, number) for number in range(len(claimed))})
     return None
 
 
-def _by_block(connection: Connection, principal: Principal, seeker: Seeker, upload: Upload, claimed: Sequence[bytes]) -> Known:
+def _by_block(connection: Connection, reader: _Reader, seeker: Seeker, upload: Upload, claimed: Sequence[bytes]) -> Known:
     digests = list(dict.fromkeys(claimed))
     found = repository.find_blocks(connection, seeker, digests, [fingerprint_of(digest) for digest in digests])
-    readable = _readable(connection, principal, {each.version_id for each in found})
+    readable = _readable(connection, reader, {each.version_id for each in found})
     places: dict[bytes, list[Piece]] = defaultdict(list)
     for each in _largest_first(found):
         if each.version_id in readable:
@@ -103,17 +112,17 @@ def _chosen(places: Mapping[bytes, Sequence[Piece]], claimed: Sequence[bytes], s
     return chosen
 
 
-def _readable(connection: Connection, principal: Principal, version_ids: Iterable[UUID]) -> dict[UUID, File]:
+def _readable(connection: Connection, reader: _Reader, version_ids: Iterable[UUID]) -> dict[UUID, File]:
     """Return those versions that the principal could download right now."""
     found = files.get_versions(connection, list(version_ids))
     if not found:
         return {}
     serves = {bucket.id: bucket.serve_unscanned for bucket in buckets.list_buckets(connection)}
-    return {
-        file.version_id: file
-        for file in found
-        if file.deleted_at is None and is_downloadable(file, principal, serve_unscanned=serves.get(file.bucket_id, False))
-    }
+    return {file.version_id: file for file in found if file.deleted_at is None and _may_have(reader, file, serves)}
+
+
+def _may_have(reader: _Reader, file: File, serves: Mapping[UUID, bool]) -> bool:
+    return is_downloadable(file, reader.principal, reader.policy, serve_unscanned=serves.get(file.bucket_id, False))
 
 
 def _piece(file: File, number: int) -> Piece:

@@ -1,0 +1,119 @@
+"""A tenant's settings: read, changed, and put back to what they were. Knows no HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from strongroom.buckets.service import check_policy
+from strongroom.config import Settings
+from strongroom.errors import ValidationFailed
+from strongroom.events.service import emit
+from strongroom.runtime import Runtime
+from tenants import settings as registered
+from tenants.branding import check_brand
+from tenants.models import Tenant
+from tenants.settings import SettingsVersion
+
+Changes = Mapping[str, Mapping[str, Any]]
+Actor = Mapping[str, Any]
+
+
+def get_settings(runtime: Runtime, tenant: Tenant) -> SettingsVersion:
+    """Return the settings as they are now, past every cache."""
+    with runtime.databases.control() as connection:
+        return registered.get(connection, tenant.id)
+
+
+def get_version(runtime: Runtime, tenant: Tenant, version: int) -> SettingsVersion:
+    """Return a present or former version.
+
+    Raises:
+        NotFound
+    """
+    with runtime.databases.control() as connection:
+        return registered.get_version(connection, tenant.id, version)
+
+
+def list_versions(runtime: Runtime, tenant: Tenant, *, before: int | None = None, limit: int) -> list[SettingsVersion]:
+    """Return the versions, newest first."""
+    with runtime.databases.control() as connection:
+        return registered.list_versions(connection, tenant.id, before=before, limit=limit)
+
+
+def update_settings(
+    runtime: Runtime, tenant: Tenant, actor: Actor, changes: Changes, *, expected: frozenset[int] | None = None
+) -> SettingsVersion:
+    """Change fields of the settings, all or none. They hold at once, in every process, for what comes from now on.
+
+    Raises:
+        ValidationFailed
+        PreconditionFailed: another version than those expected is the present one.
+    """
+    checked = _checked(changes)
+
+    def act(connection: Connection) -> SettingsVersion:
+        changed = registered.change(connection, tenant.id, checked, actor=actor, expected=expected)
+        _check_lengths(runtime.settings, changed)
+        return changed
+
+    return _act(runtime, tenant, actor, act)
+
+
+def restore_version(
+    runtime: Runtime, tenant: Tenant, actor: Actor, version: int, *, expected: frozenset[int] | None = None
+) -> SettingsVersion:
+    """Make a former version's settings the present ones, as a new version.
+
+    Raises:
+        NotFound, PreconditionFailed
+        ValidationFailed: what was allowed then is not any more.
+    """
+
+    def act(connection: Connection) -> SettingsVersion:
+        restored = registered.restore(connection, tenant.id, version, actor=actor, expected=expected)
+        _checked(restored.settings)
+        _check_lengths(runtime.settings, restored)
+        return restored
+
+    return _act(runtime, tenant, actor, act)
+
+
+def _act(runtime: Runtime, tenant: Tenant, actor: Actor, act: Callable[[Connection], SettingsVersion]) -> SettingsVersion:
+    with runtime.databases.control() as connection:
+        former = registered.get(connection, tenant.id)
+        present = act(connection)
+    if present.version != former.version:
+        runtime.registry.forget()
+        with runtime.tenant(tenant) as connection:
+            emit(connection, "settings.updated", tenant.id, {"version": present.version, "changes": present.changes}, actor)
+    return present
+
+
+def _checked(changes: Changes) -> dict[str, dict[str, Any]]:
+    checked = {part: dict(fields) for part, fields in changes.items()}
+    given = {name: value for name, value in checked.get("brand", {}).items() if value is not None}
+    checked["brand"] = {**checked.get("brand", {}), **_within("brand", lambda: check_brand(given))}
+    policy = {name: value for name, value in checked.get("bucket_defaults", {}).items() if value is not None}
+    _within("bucket_defaults", lambda: check_policy(policy))
+    return checked
+
+
+def _within(part: str, check: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Do a check whose errors are about fields of a part."""
+    try:
+        return check()
+    except ValidationFailed as error:
+        raise ValidationFailed("Some fields are missing or wrong: see 'errors'.", errors={part: error.extra.get("errors", {})}) from None
+
+
+def _check_lengths(settings: Settings, version: SettingsVersion) -> None:
+    """An access token that outlives its session would only seem to."""
+    chosen = version.settings["sessions"]
+    access_s = chosen.get("access_token_lifetime_s", settings.access_token_lifetime_s)
+    session_s = chosen.get("session_lifetime_s", settings.refresh_token_lifetime_s)
+    if "access_token_lifetime_s" in chosen and access_s > session_s:
+        text = f"An access token cannot be good for longer than its session, which lasts {session_s} seconds."
+        raise ValidationFailed(text, errors={"sessions": {"access_token_lifetime_s": [text]}})
