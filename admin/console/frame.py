@@ -43,6 +43,7 @@ NAVIGATION = (
     Item("Storage", "database", "/storage/", Role.ADMIN, "Manage"),
     Item("Branding", "palette", "/branding/", Role.ADMIN, "Manage"),
     Item("Take-out", "download", "/exports/", Role.ADMIN, "Manage"),
+    Item("Isolation", "shield-exclamation", "/isolation/", Role.ADMIN, "Manage"),
 )
 
 

@@ -11,6 +11,7 @@ from admin.console.exports import Exports
 from admin.console.file import FilePage
 from admin.console.files import Files
 from admin.console.frame import ConsoleView
+from admin.console.isolation import Isolation
 from admin.console.quarantine import Quarantine
 from admin.console.storage import Storage
 from admin.console.trash import Trash
@@ -19,7 +20,7 @@ from admin.pages import CONSOLE
 
 PAGES: dict[str, type[ConsoleView]] = {
     "files": Files, "file": FilePage, "trash": Trash, "quarantine": Quarantine, "buckets": Buckets, "users": Users,
-    "api-keys": ApiKeys, "branding": Branding, "storage": Storage, "exports": Exports, "account": Account,
+    "api-keys": ApiKeys, "branding": Branding, "storage": Storage, "exports": Exports, "isolation": Isolation, "account": Account,
 }  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from strongroom.http.pace import ThreadShares, install_pace
 from strongroom.http.permissions import check_all_views
 from strongroom.http.problems import CONTENT_TYPE, ProblemSchema, install_problem_handlers
 from strongroom.imports.api import blueprint as imports
+from strongroom.isolation.api import blueprint as isolation
 from strongroom.objects.api import blueprint as objects
 from strongroom.operating.fleet_api import blueprint as operator_fleet
 from strongroom.operating.life_api import blueprint as operator_api
@@ -45,7 +46,7 @@ from strongroom.users.api import blueprint as users
 
 API_BLUEPRINTS = (
     auth, users, api_keys, buckets, archives, files, blocks, objects, imports, direct_uploads, tus, sharex, stats, tenant_settings,
-    own_providers, exports, operator_api, operator_fleet,
+    own_providers, exports, isolation, operator_api, operator_fleet,
 )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from strongroom.cli.fleet import migration_status
 from strongroom.config import Settings
 from strongroom.db.bootstrap import APP_ROLE
 from strongroom.errors import DomainError
+from strongroom.isolation import repository as isolation
 from strongroom.operating import providers, service
 from strongroom.runtime import Runtime
 from strongroom.scanning import ClamdError, ClamdScanner
@@ -90,6 +91,10 @@ def _walls(runtime: Runtime) -> str:
         open_doors = [_MEND[name] for name in _MEND if row[name]]
         if open_doors:
             raise Problem(f"cell {cell}: " + "; ".join(open_doors) + ". 'strongroom bootstrap-sql' prints all statements.")
+    with runtime.databases.control() as connection:
+        bad = isolation.count_bad(connection)
+    if bad:
+        raise Problem(f"the last probe of {bad} tenants found something: run 'strongroom isolation verify', see docs/guides/isolation.md")
     return "the database's doors between tenants are closed"
 
 
