@@ -15,16 +15,19 @@ from strongroom.errors import DomainError, NotFound
 from strongroom.files import links
 from strongroom.http import idempotency
 from strongroom.jobs.queue import Job
+from strongroom.operating import providers as operated
+from strongroom.probe import bytes as fetching
 from strongroom.probe.stage import SYSTEM
 from strongroom.runtime import Runtime
 from strongroom.security.keys import KeyRing
 from strongroom.storage.bound import TenantStorage
 from strongroom.storage.keys import object_key
 
-from tenants import providers, registry, repository
+from tenants import providers, registry, repository, service
 from tenants.models import Tenant
-from tests.factories import World
+from tests.factories import World, number
 from tests.isolation.probing import probe
+from tests.services.shared import s3_server
 from workers import handlers
 
 pytestmark = pytest.mark.slow
@@ -182,3 +185,28 @@ def test_findings_tell_no_secret(world: World, busy: Tenant, monkeypatch: pytest
     said = probe(world, busy)
     assert said["findings"]
     assert "canary-of-this-test" not in json.dumps(said)
+
+
+@pytest.fixture
+def at_s3(world: World) -> Tenant:
+    """A tenant at a server that signs addresses."""
+    server, name = s3_server("rclone"), f"probed-{number()}"
+    operated.add_provider(world.runtime, "test", name=name, kind="s3", config=server.config(), secrets=server.secrets())
+    return service.create_tenant(world.runtime.databases, slug=name, provider=name)
+
+
+def test_signed_addresses(world: World, at_s3: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They name one key, and nothing else is opened by them."""
+    said = probe(world, at_s3)
+    assert (said["findings"], said["complete"]) == ([], True)
+    assert not [each for each in said["left_out"] if each.startswith("bytes")]
+    assert "signed address of another" in {each["credential"] for each in said["tried"]}
+    real = fetching._fetch
+    opened = "a canary"  # as from a server that looks at no signature
+
+    def lenient(pool: Any, url: str, headers: Any) -> tuple[int, bytes]:
+        status, data = real(pool, url, headers)
+        return (200, opened.encode()) if status == 403 else (status, data)
+
+    monkeypatch.setattr(fetching, "_fetch", lenient)
+    assert walls(probe(world, at_s3)) == {"bytes"}
