@@ -67,7 +67,7 @@ def forget_old(runtime: Runtime, tenant: Tenant) -> int:
 
 
 def enqueue_due(runtime: Runtime) -> int:
-    """Have the walls of some tenants probed, whose turn is longest ago: a quarter of an hour's share. Return of how many."""
+    """Have the walls of some tenants probed, whose turn is longest ago: a quarter of an hour's share. Return how many."""
     share = -(-runtime.settings.isolation_probes_per_hour // ROUNDS_PER_HOUR)
     if share == 0:
         return 0
