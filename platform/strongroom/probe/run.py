@@ -15,6 +15,7 @@ from strongroom import __version__
 from strongroom.app import create_app
 from strongroom.auth import operators
 from strongroom.config import Settings
+from strongroom.fleet.behind import catch_up
 from strongroom.isolation import repository, signing
 from strongroom.isolation.models import FORMAT, StoredReport, Wall
 from strongroom.probe import requests, things
@@ -26,7 +27,7 @@ from strongroom.probe.tally import HERE, STAND_IN, Tally
 from strongroom.probe.work import exports, jobs
 from strongroom.runtime import Runtime
 from tenants import repository as registry
-from tenants.models import Tenant
+from tenants.models import Tenant, TenantStatus
 
 log = logging.getLogger(__name__)
 LIMIT_S = 120.0
@@ -119,8 +120,12 @@ def due(runtime: Runtime, limit: int | None) -> list[Tenant]:
 
 
 def one(runtime: Runtime, tenant_id: UUID) -> StoredReport | None:
-    """Probe a tenant by its id; None where it is not active any more."""
+    """Probe a tenant by its id; None where it is not active any more.
+
+    Raises:
+        TenantBehind: its schema is too old for this code.
+    """
     tenant = runtime.registry.by_id(tenant_id)
-    if tenant is None or tenant.status != "active":
+    if tenant is None or tenant.status != TenantStatus.ACTIVE:
         return None
-    return verify(runtime, make_app(runtime), tenant)
+    return verify(runtime, make_app(runtime), catch_up(runtime, tenant))

@@ -112,9 +112,9 @@ def planted(runtime: Runtime, tenant: Tenant) -> Iterator[Target]:
         writer.complete()
         yield target
     finally:
-        target.storage.delete([(target.bucket_id, target.version_id)])
         with runtime.tenant(tenant) as connection:
             repository.drop(connection, target.report_id)
+        target.storage.delete([(target.bucket_id, target.version_id)])
 
 
 @contextmanager
