@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -q
 
-.PHONY: help up test test-slow lint docs format lock clean
+.PHONY: help up test test-slow test-postgres15 lint docs format lock clean
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
@@ -39,6 +39,11 @@ test: $(VENV)/.dev  ## everything but the slow tests, on real servers (PYTEST_AR
 test-slow: $(VENV)/.dev  ## the slow tests: crashes, outages, slow clients, moves (CI runs both)
 	@bash tests/services/install.sh
 	@$(BIN)/pytest -n 2 --dist loadfile -m slow $(PYTEST_ARGS)
+
+ON_15 := tests/walls tests/db tests/tenants tests/fleet tests/isolation
+test-postgres15: $(VENV)/.dev  ## walls, tenancy and migrations on Debian's PostgreSQL 15 (one of the slow tests runs it too)
+	@bash tests/services/install.sh
+	@STRONGROOM_TEST_POSTGRES=15 $(BIN)/pytest -n 2 --dist loadfile -m "not slow" $(ON_15) $(PYTEST_ARGS)
 
 docs: $(VENV)/.run  ## renew the pages of docs/reference that are made from the code
 	@$(BIN)/strongroom reference settings > docs/reference/settings.md

@@ -26,6 +26,8 @@ from tenants.models import (
 )
 from tenants.tables import domains, plans, providers, tenant_providers, tenants
 
+STAND_INS = "%--%"
+"""Slugs that no customer's tenant can have (`check_slug`): of tenants that the probe of the walls makes and removes again."""
 _PLAN_COLUMNS = [plans.c[name] for name in LIMIT_NAMES]
 _TENANT_COLUMNS = [
     tenants.c[name]
@@ -103,8 +105,9 @@ def find_by_domain(connection: Connection, domain: str) -> Tenant | None:
 def list_tenants(
     connection: Connection, *, after: str = "", limit: int | None = None, search: str = "", status: str | None = None
 ) -> Sequence[Tenant]:
-    """Return the living tenants by slug, or only those of one status."""
-    query = _tenant_query().where(tenants.c.status != TenantStatus.DELETED, tenants.c.slug > after).order_by(tenants.c.slug)
+    """Return the living tenants by slug, or only those of one status; no stand-ins."""
+    living = (tenants.c.status != TenantStatus.DELETED) & tenants.c.slug.not_like(STAND_INS)
+    query = _tenant_query().where(living, tenants.c.slug > after).order_by(tenants.c.slug)
     if status is not None:
         query = query.where(tenants.c.status == status)
     if search:
@@ -119,9 +122,17 @@ def untouched(connection: Connection, status: TenantStatus, seconds: float) -> l
     return [to_tenant(row) for row in rows]
 
 
+def stand_ins(connection: Connection, seconds: float) -> list[Tenant]:
+    """Return the tenants made for a probe that nobody has changed for so long."""
+    before = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)
+    query = _tenant_query().where(tenants.c.slug.like(STAND_INS), tenants.c.updated_at < before)
+    return [to_tenant(row) for row in connection.execute(query)]
+
+
 def count_tenants(connection: Connection) -> dict[str, int]:
     """Return the number of living tenants by status."""
-    query = select(tenants.c.status, func.count()).where(tenants.c.status != TenantStatus.DELETED).group_by(tenants.c.status)
+    living = (tenants.c.status != TenantStatus.DELETED) & tenants.c.slug.not_like(STAND_INS)
+    query = select(tenants.c.status, func.count()).where(living).group_by(tenants.c.status)
     return {row[0]: row[1] for row in connection.execute(query)}
 
 

@@ -181,3 +181,11 @@ fleet = Table(
     Column("frozen_by", Text),
     Column("stopped_at", TIME),
 )
+isolation_probes = Table(
+    "isolation_probes",
+    metadata,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("ended_at", TIME),
+    Column("ok", Boolean),
+    Column("findings", Integer),
+)

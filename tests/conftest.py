@@ -30,12 +30,18 @@ from tests.services.s3server import S3Server
 from tests.services.webdav import RcloneService, rclone_serve
 
 CLUSTER = "SR_TEST_CLUSTER"
+ASKED, VERSION = "STRONGROOM_TEST_POSTGRES", postgres.VERSION
 NAMED_BYTES = 16
 SERVERS = pytest.StashKey[ExitStack]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """With xdist the controller starts the cluster, and its workers find it by the environment."""
+    """With xdist the controller starts the cluster, and its workers find it by the environment.
+
+    What asks for another PostgreSQL is taken out of there: to commands under test it would be an unknown setting.
+    """
+    if ASKED in os.environ:
+        os.environ[VERSION] = os.environ.pop(ASKED)
     config.stash[SERVERS] = ExitStack()
     if not hasattr(config, "workerinput"):
         config.stash[SERVERS].enter_context(shared.run())

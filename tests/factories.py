@@ -99,6 +99,7 @@ def make_settings(database: Database, **changes: Any) -> Settings:
         "clamd_address": "off",
         "pool_size": 8,
         "reconcile_grace_s": 3600,
+        "isolation_probes_per_hour": 0,
     }
     return Settings(**{**values, **changes})
 

@@ -16,6 +16,7 @@ from strongroom.fleet.behind import catch_up
 from strongroom.http import idempotency
 from strongroom.imports import fetching
 from strongroom.imports import service as imports
+from strongroom.isolation import service as isolation
 from strongroom.jobs.queue import Job, run_again
 from strongroom.life import service as life
 from strongroom.moving import service as moving
@@ -108,6 +109,7 @@ DAILY: tuple[Callable[[Runtime, Tenant], object], ...] = (
     links.forget_used,
     _forget_sessions,
     takeout.expire,
+    isolation.forget_old,
     checks.reconcile,
     moving.leave_providers,
 )
@@ -147,7 +149,9 @@ def _import(runtime: Runtime, tenant: Tenant, job: Job) -> None:
 
 WHOLE_JOBS: dict[str, Callable[[Runtime, Tenant, Job], None]] = {imports.IMPORT: _import}
 """Those whose handlers look at the job itself: how often it was tried, and which others run."""
-PLATFORM_JOBS: dict[str, Callable[[Runtime, UUID], None]] = {life.ADVANCE: life.advance, domains.CHECK: domains.recheck}
+PLATFORM_JOBS: dict[str, Callable[[Runtime, UUID], None]] = {
+    life.ADVANCE: life.advance, domains.CHECK: domains.recheck, isolation.VERIFY: isolation.run_apart,
+}  # fmt: skip
 
 
 def handle(runtime: Runtime, job: Job) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import text
 from strongroom.domains import checking as domains
+from strongroom.isolation import service as isolation
 from strongroom.jobs import queue
 from strongroom.life import service as life
 from strongroom.relocation import copies
@@ -39,6 +40,7 @@ def enqueue_due(runtime: Runtime) -> None:
             connection.execute(_ENQUEUE, {"kind": HOUSEKEEPING, "ids": ids})
             queue.delete_done(connection, DONE_KEPT_DAYS)
     importing.sweep(runtime)
+    isolation.enqueue_due(runtime)
     life.enqueue_lost(runtime)
     copies.sweep(runtime)
     domains.enqueue_due(runtime)

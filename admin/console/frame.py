@@ -46,6 +46,7 @@ NAVIGATION = (
     Item("Domains", "world", "/domains/", Role.ADMIN, "Manage"),
     Item("Branding", "palette", "/branding/", Role.ADMIN, "Manage"),
     Item("Take-out", "download", "/exports/", Role.ADMIN, "Manage"),
+    Item("Isolation", "shield-exclamation", "/isolation/", Role.ADMIN, "Manage"),
 )
 
 

@@ -31,6 +31,7 @@ from strongroom.http.pace import ThreadShares, install_pace
 from strongroom.http.permissions import check_all_views
 from strongroom.http.problems import CONTENT_TYPE, ProblemSchema, install_problem_handlers
 from strongroom.imports.api import blueprint as imports
+from strongroom.isolation.api import blueprint as isolation
 from strongroom.objects.api import blueprint as objects
 from strongroom.operating.domains_api import blueprint as operator_domains
 from strongroom.operating.fleet_api import blueprint as operator_fleet
@@ -50,7 +51,7 @@ from strongroom.users.api import blueprint as users
 
 API_BLUEPRINTS = (
     auth, users, api_keys, buckets, archives, files, blocks, objects, imports, direct_uploads, tus, sharex, stats, tenant, tenant_settings,
-    own_providers, domains, exports, operator_api, operator_fleet, operator_domains, operator_plans,
+    own_providers, domains, exports, isolation, operator_api, operator_fleet, operator_domains, operator_plans,
 )  # fmt: skip
 
 

@@ -239,6 +239,11 @@ class Settings(BaseSettings):
         default=7, ge=0, le=3650, description="Days for which a deleted tenant can be restored before its data is removed. 0: at once."
     )
     export_lifetime_s: int = Field(default=3 * 86400, gt=0, description="An archive of a whole tenant is removed after so long.")
+    isolation_probes_per_hour: int = Field(
+        default=20,
+        ge=0,
+        description="Tenants whose walls are probed each hour, those first whose probe is longest ago. 0: none.",
+    )
     access_log_retention_days: int = Field(default=90, gt=0, description="Days for which single accesses are kept; rolled-up usage stays.")
     metrics_token: SecretStr | None = Field(
         default=None, description="Bearer token for `/metrics`; without one it answers to this machine only."

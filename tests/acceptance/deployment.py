@@ -43,7 +43,7 @@ class Deployment:
         self.folder = Path(tempfile.mkdtemp(prefix="sr-acceptance-"))
         self.state = self.folder / "state"
         self.port = free_port()
-        self.settings = settings
+        self.settings = {"isolation_probes_per_hour": "0", **settings}  # no tenants come and go between the tests'
         self.process: subprocess.Popen[bytes] | None = None
         self.clients: list[Client] = []
         self._starts = 0

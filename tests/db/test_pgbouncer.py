@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from strongroom.errors import DatabaseUnavailable
 from strongroom.life import service as life
 
 from tenants import service
@@ -73,6 +77,90 @@ def test_what_a_session_was_left_with_is_cleared(world: World, bouncing: World) 
             assert connection.execute(text(SEEN)).scalar_one() == f"{role} {role} {role} UTC 30s  0 0 0"
         with databases.control() as connection:
             assert connection.execute(text(SEEN)).scalar_one() == 'strongroom_app none "$user", public UTC 30s  0 0 0'
+
+
+def fail_within(bouncing: World, tenant: Tenant, error: type[BaseException], *statements: str) -> None:
+    """Leave all that can be left, and then have the last of the statements fail in a transaction of its own."""
+    databases = bouncing.runtime.databases
+    with databases.tenant(tenant.ref) as connection:
+        for each in (*LEAVINGS, f"SET ROLE {tenant.ref.role}"):
+            connection.exec_driver_sql(each)
+    with suppress(error), databases.tenant(tenant.ref) as connection:
+        for each in statements:
+            connection.exec_driver_sql(each)
+        raise LookupError
+
+
+def by_an_exception(bouncing: World, tenant: Tenant) -> None:
+    fail_within(bouncing, tenant, LookupError, "SET my.secret = 'again'", "SELECT pg_advisory_lock(8)")
+
+
+def by_a_failed_statement(bouncing: World, tenant: Tenant) -> None:
+    fail_within(bouncing, tenant, DBAPIError, "SET my.secret = 'again'", "SELECT 1 / 0")
+
+
+def by_a_statement_that_took_too_long(bouncing: World, tenant: Tenant) -> None:
+    fail_within(bouncing, tenant, DatabaseUnavailable, "SET LOCAL statement_timeout = '50ms'", "SELECT pg_sleep(30)")
+
+
+SLEEPING = "FROM pg_stat_activity WHERE usename = 'strongroom_app' AND state = 'active' AND query LIKE 'SELECT pg_sleep(31)%%'"
+
+
+def while_it_sleeps(bouncing: World, tenant: Tenant, act: str) -> None:
+    """Do something to a session while it runs a statement of the tenant."""
+    sessions = f"SELECT {act}(pid) {SLEEPING}"
+    acting = threading.Thread(target=lambda: wait_until(lambda: bouncing.sql(sessions), 20))
+    acting.start()
+    fail_within(bouncing, tenant, DatabaseUnavailable, "SELECT pg_sleep(31)")
+    acting.join()
+
+
+def by_a_session_that_was_ended(bouncing: World, tenant: Tenant) -> None:
+    while_it_sleeps(bouncing, tenant, "pg_terminate_backend")
+
+
+def by_a_cancelled_statement(bouncing: World, tenant: Tenant) -> None:
+    while_it_sleeps(bouncing, tenant, "pg_cancel_backend")
+
+
+def by_a_request_that_was_given_up(bouncing: World, tenant: Tenant) -> None:
+    def give_up() -> None:
+        with suppress(SystemExit), bouncing.runtime.databases.tenant(tenant.ref) as connection:
+            connection.exec_driver_sql("SELECT pg_advisory_lock(9)")
+            raise SystemExit
+
+    thread = threading.Thread(target=give_up)
+    thread.start()
+    thread.join()
+
+
+def by_one_within_another(bouncing: World, tenant: Tenant) -> None:
+    """A transaction within another's has the other session, and leaves neither anything."""
+    databases = bouncing.runtime.databases
+    with databases.tenant(tenant.ref) as outer:
+        outer.exec_driver_sql("SET my.secret = 'outer'")
+        with suppress(LookupError), databases.tenant(tenant.ref) as inner:
+            assert inner.exec_driver_sql("SELECT coalesce(current_setting('my.secret', true), '')").scalar_one() == ""
+            inner.exec_driver_sql("SELECT pg_advisory_lock(10)")
+            raise LookupError
+
+
+ENDS: list[Callable[[World, Tenant], None]] = [
+    by_an_exception, by_a_failed_statement, by_a_statement_that_took_too_long, by_a_session_that_was_ended, by_a_cancelled_statement,
+    by_a_request_that_was_given_up, by_one_within_another,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("ends", ENDS, ids=lambda each: each.__name__)
+def test_however_a_transaction_ends_the_next_tenant_finds_nothing(
+    world: World, bouncing: World, ends: Callable[[World, Tenant], None]
+) -> None:
+    one, two = world.create_tenant(), world.create_tenant()
+    ends(bouncing, one)
+    role = two.ref.role
+    for _ in range(4):  # both sessions have their turn
+        with bouncing.runtime.databases.tenant(two.ref) as connection:
+            assert connection.execute(text(SEEN)).scalar_one() == f"{role} {role} {role} UTC 30s  0 0 0"
 
 
 def test_changes_are_heard_past_it(world: World, bouncing: World, tenant: Tenant) -> None:

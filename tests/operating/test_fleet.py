@@ -46,7 +46,7 @@ def command(world: World, *args: str) -> Result:
               "MASTER_KEY": world.settings.master_key.get_secret_value(), "BROKER_URL": "memory://",
               "MIGRATIONS_DIR": world.settings.migrations_dir or ""}  # fmt: skip
     env: dict[str, str | None] = {f"STRONGROOM_{name}": value for name, value in values.items()}
-    return CliRunner().invoke(main, list(args), env={**env, "STRONGROOM_TEST_POSTGRES": None})
+    return CliRunner().invoke(main, list(args), env=env)
 
 
 def test_migrating_by_command(broken: World, empty_world: World) -> None:

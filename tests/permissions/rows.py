@@ -120,6 +120,8 @@ ROWS: dict[tuple[str, str], Row] = {
     ("tenant.get_logo", "GET"): Row(SIGN_IN),
     ("tenant.put_logo", "PUT"): Row(tenant("admin", "admin"), send={"data": b"no picture"}),
     ("tenant.delete_logo", "DELETE"): Row(tenant("admin", "admin")),
+    ("isolation.get_report", "GET"): Row(tenant("admin", "stats:read")),
+    ("isolation.list_keys", "GET"): Row(SHARED),
     ("tenant.get_quota", "GET"): Row(tenant("viewer", "stats:read")),
     ("own_providers.list_own_providers", "GET"): Row(tenant("admin", "admin")),
     ("own_providers.add_own_provider", "POST"): Row(tenant("admin", "admin"), send=EMPTY),

@@ -64,6 +64,8 @@ ROWS: dict[tuple[str, str], Row] = {
     ("console_domains.verify", "POST"): Row(ADMINS, DOMAIN),
     ("console_domains.remove", "POST"): Row(ADMINS, DOMAIN),
     ("console_exports.index", "GET"): Row(ADMINS),
+    ("console_isolation.index", "GET"): Row(ADMINS),
+    ("console_isolation.download", "GET"): Row(ADMINS),
     ("console_exports.begin", "POST"): Row(ADMINS),
     ("console_exports.download", "POST"): Row(ADMINS, {"export_id": NO_ID}),
     ("console_exports.delete", "POST"): Row(ADMINS, {"export_id": NO_ID}),

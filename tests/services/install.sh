@@ -12,6 +12,8 @@ packages=()
 [ -x /usr/bin/redis-server ] || packages+=(redis-server)
 [ -x /usr/bin/radosgw ] && [ -x /usr/bin/ceph-osd ] || packages+=(radosgw ceph-mon ceph-osd ceph-mgr ceph-common)
 command -v curl >/dev/null || packages+=(curl)
+command -v jq >/dev/null || packages+=(jq)
+command -v openssl >/dev/null || packages+=(openssl)
 command -v npm >/dev/null || packages+=(npm)
 # Clients written in JavaScript, which the tests run in Chromium
 node() {

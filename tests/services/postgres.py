@@ -25,6 +25,8 @@ from strongroom.db import bootstrap
 from strongroom.embedded.postgres import EmbeddedPostgres
 from strongroom.embedded.state import StateDir
 
+VERSION = "SR_TEST_POSTGRES"
+"""Under this name the tests' configuration keeps what `STRONGROOM_TEST_POSTGRES` says."""
 SUPERUSER = "postgres"
 PORT = 5432
 FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "1GB"}
@@ -135,5 +137,5 @@ def _wait_until_ready(server: subprocess.Popen[bytes], folder: Path, password: s
 
 def start() -> AbstractContextManager[Cluster]:
     """Return the cluster that the environment asks for, not yet started."""
-    version = os.environ.get("STRONGROOM_TEST_POSTGRES", "")
+    version = os.environ.get(VERSION, "")
     return debian(version) if version else embedded()

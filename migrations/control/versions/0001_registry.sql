@@ -216,3 +216,11 @@ CREATE TABLE strongroom.fleet (
     stopped_at timestamptz
 );
 INSERT INTO strongroom.fleet DEFAULT VALUES;
+
+-- When the walls of each tenant were last probed, and what was found: whose turn is longest ago is next.
+CREATE TABLE strongroom.isolation_probes (
+    tenant_id uuid PRIMARY KEY REFERENCES strongroom.tenants,
+    ended_at timestamptz NOT NULL,
+    ok boolean NOT NULL,
+    findings integer NOT NULL
+);

@@ -327,3 +327,15 @@ CREATE TABLE export_items (
     version_id uuid NOT NULL,
     PRIMARY KEY (export_id, version_id)
 );
+
+-- What the probe of the walls found, newest last; while one runs, its row holds the secret that nobody else may reach.
+CREATE TABLE isolation_reports (
+    id uuid PRIMARY KEY,
+    began_at timestamptz NOT NULL DEFAULT now(),
+    ended_at timestamptz,
+    canary text,
+    ok boolean,
+    findings integer NOT NULL DEFAULT 0,
+    signed text,
+    signature bytea
+);

@@ -14,6 +14,7 @@ from strongroom.cli.fleet import migration_status
 from strongroom.config import Settings
 from strongroom.db import walls
 from strongroom.errors import DomainError
+from strongroom.isolation import repository as isolation
 from strongroom.operating import providers, service
 from strongroom.runtime import Runtime
 from strongroom.scanning import ClamdError, ClamdScanner
@@ -70,6 +71,10 @@ def _walls(runtime: Runtime) -> str:
             found = walls.open_doors(connection)
         if found:
             raise Problem(f"cell {cell}: " + "; ".join(found) + ". 'strongroom bootstrap-sql' prints all statements.")
+    with runtime.databases.control() as connection:
+        bad = isolation.count_bad(connection)
+    if bad:
+        raise Problem(f"the last probe of {bad} tenants found something: run 'strongroom isolation verify', see docs/guides/isolation.md")
     return "the database's doors between tenants are closed"
 
 

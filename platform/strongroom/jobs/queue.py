@@ -265,6 +265,17 @@ def list_jobs(connection: Connection, *, state: str | None = None, before: UUID 
     return [_to_job(row) for row in connection.execute(query)]
 
 
+def of_tenant(connection: Connection, tenant_id: UUID) -> list[Job]:
+    """Return a tenant's own jobs that wait, the oldest first."""
+    mine = (jobs.c.tenant_id == tenant_id) & (jobs.c.realm == "tenant") & (jobs.c.state == "queued")
+    return [_to_job(row) for row in connection.execute(select(jobs).where(mine).order_by(jobs.c.created_at, jobs.c.id))]
+
+
+def forget(connection: Connection, job_id: UUID) -> None:
+    """Forget a job, whatever its state."""
+    connection.execute(delete(jobs).where(jobs.c.id == job_id))
+
+
 def get_job(connection: Connection, job_id: UUID) -> Job:
     """Return one job.
 

@@ -45,6 +45,10 @@ class KeyRing:
         """Return the operators' key for a purpose."""
         return self._derive(self._masters[0], b"operator", purpose)
 
+    def operator_keys(self, purpose: str) -> list[bytes]:
+        """Return the operators' key for a purpose under the present master key, then those under former ones."""
+        return [self._derive(master, b"operator", purpose) for master in self._masters]
+
     def seal(self, plain: bytes, context: str) -> bytes:
         """Encrypt (AES-256-GCM): key id, nonce, ciphertext. `context` must be given again to open it."""
         key = derive(self._masters[0], b"secrets", "seal")

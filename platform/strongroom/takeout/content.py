@@ -65,7 +65,7 @@ LEFT_OUT = {
     "byte_claims": "of this deployment", "blocks": "made anew of the bytes", "counters": "made anew of the rows",
     "transfer": "of this deployment",
     "exports": "of this deployment", "export_segments": "of this deployment", "export_items": "of this deployment",
-    "alembic_version": "of this deployment",
+    "alembic_version": "of this deployment", "isolation_reports": "of this deployment",
 }  # fmt: skip
 """Tables that no archive holds, and why."""
 
