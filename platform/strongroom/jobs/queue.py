@@ -221,7 +221,7 @@ def take_over(connection: Connection, found: Sequence[Mapping[str, Any]]) -> Non
 
 
 def forget(connection: Connection, job_ids: Sequence[UUID]) -> None:
-    """Remove jobs that another cell has taken over."""
+    """Forget jobs, whatever their state: another cell has taken them over, or they were a probe."""
     connection.execute(delete(jobs).where(jobs.c.id.in_(job_ids)))
 
 
@@ -269,11 +269,6 @@ def of_tenant(connection: Connection, tenant_id: UUID) -> list[Job]:
     """Return a tenant's own jobs that wait, the oldest first."""
     mine = (jobs.c.tenant_id == tenant_id) & (jobs.c.realm == "tenant") & (jobs.c.state == "queued")
     return [_to_job(row) for row in connection.execute(select(jobs).where(mine).order_by(jobs.c.created_at, jobs.c.id))]
-
-
-def forget(connection: Connection, job_id: UUID) -> None:
-    """Forget a job, whatever its state."""
-    connection.execute(delete(jobs).where(jobs.c.id == job_id))
 
 
 def get_job(connection: Connection, job_id: UUID) -> Job:

@@ -60,8 +60,6 @@ def tenant_names(runtime: Runtime, tenant_ids: Iterable[UUID]) -> dict[UUID, tup
         return repository.tenant_names(connection, set(tenant_ids))
 
 
-
-
 def oldest_due_job(runtime: Runtime) -> datetime | None:
     """Return since when the job that waits longest has been due, over all cells."""
     moments = []

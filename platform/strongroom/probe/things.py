@@ -69,7 +69,7 @@ def run_jobs(runtime: Runtime, party: Party, kind: str, **ids: str) -> int:
         for job in mine:
             handle(runtime, job)
             with runtime.databases.cell(party.tenant.cell) as connection:
-                queue.forget(connection, job.id)
+                queue.forget(connection, [job.id])
         count += len(mine)
     return count
 

@@ -46,7 +46,7 @@ def _run(stage: Stage, tally: Tally, at: str, kind: str, ids: dict[str, Any]) ->
         queue.enqueued(connection).clear()
     with runtime.databases.cell(tenant.cell) as connection:
         job = queue.get_job(connection, job_id)
-        queue.forget(connection, job_id)
+        queue.forget(connection, [job_id])
     stamped = job.tenant_id == tenant.id and job.realm == "tenant"
     tally.attempt(Wall.JOBS, JOB, at, f"{kind}: whose it is", "" if stamped else "stamped with another tenant")
     with suppress(Exception):  # it found nothing, as it should: what it did is looked at
