@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -14,6 +15,8 @@ from strongroom.errors import ValidationFailed
 
 SLUG_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 RESERVED_SLUGS = frozenset({"new", "www", "api", "admin", "operator", "console", "static", "mail", "ns", "cdn", "app"})
+STANDARD = "standard"
+PLAN_PATTERN = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 DEFAULT_PRIMARY = "#2f5bea"
 COLOUR_PATTERN = re.compile(r"#[0-9a-f]{6}")
 
@@ -31,10 +34,16 @@ class TenantStatus(StrEnum):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a tenant may use: its plan, with what was agreed for it alone laid over. `own_providers`: 1, it may bring its own."""
+    """What a tenant may use: its plan, with what was agreed for it alone laid over.
+
+    `quota_transfer_bytes`: in and out together, in a calendar month (UTC). `own_providers`: 1, it may bring its own.
+    """
 
     quota_bytes: int
     quota_files: int
+    quota_users: int
+    quota_buckets: int
+    quota_transfer_bytes: int
     max_file_size_bytes: int
     requests_per_s: int
     parallel_uploads: int
@@ -42,6 +51,35 @@ class Limits:
 
 
 LIMIT_NAMES = tuple(Limits.__dataclass_fields__)
+LIMIT_LABELS = {
+    "quota_bytes": "Stored bytes", "quota_files": "Files", "quota_users": "Users", "quota_buckets": "Buckets",
+    "quota_transfer_bytes": "Transfer in a month, bytes", "max_file_size_bytes": "Largest file, bytes",
+    "requests_per_s": "Requests per second", "parallel_uploads": "Uploads at the same time", "own_providers": "Storage of its own",
+}  # fmt: skip
+AT_LEAST_ONE = frozenset({"quota_users", "max_file_size_bytes", "requests_per_s", "parallel_uploads"})
+MOST_OF = {**dict.fromkeys(("quota_users", "quota_buckets", "requests_per_s", "parallel_uploads"), 2**31 - 1), "own_providers": 1}
+MOST = 2**53  # what JSON's numbers hold exactly
+
+
+def wrong_limits(limits: Mapping[str, int]) -> dict[str, list[str]]:
+    """Return what is wrong with each of the limits, by name."""
+    wrong: dict[str, list[str]] = {}
+    for name, value in limits.items():
+        least, most = (1 if name in AT_LEAST_ONE else 0), MOST_OF.get(name, MOST)
+        if name not in LIMIT_NAMES:
+            wrong[name] = ["Unknown limit."]
+        elif not least <= value <= most:
+            wrong[name] = [f"Must be a number from {least} to {most}."]
+    return wrong
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A plan: limits under a name, and how many living tenants have it."""
+
+    name: str
+    limits: Limits
+    tenants: int
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
-from strongroom.errors import NotFound
+from sqlalchemy.exc import IntegrityError
+from strongroom.errors import AlreadyExists, NotFound, PlanInUse
 
-from tenants.models import DEFAULT_PRIMARY, LIMIT_NAMES, Brand, Limits, ProviderInfo, Tenant, TenantStatus
+from tenants.models import DEFAULT_PRIMARY, LIMIT_NAMES, STANDARD, Brand, Limits, Plan, ProviderInfo, Tenant, TenantStatus
 from tenants.tables import domains, plans, providers, tenant_providers, tenants
 
 _PLAN_COLUMNS = [plans.c[name] for name in LIMIT_NAMES]
@@ -143,10 +144,71 @@ def delete_domains(connection: Connection, tenant_id: UUID) -> None:
     connection.execute(delete(domains).where(domains.c.tenant_id == tenant_id))
 
 
-def list_plans(connection: Connection) -> list[tuple[str, Limits]]:
+def _plan_query() -> Select[Any]:
+    living = select(func.count()).where(tenants.c.plan == plans.c.name, tenants.c.status != TenantStatus.DELETED).scalar_subquery()
+    return select(plans.c.name, *_PLAN_COLUMNS, living.label("tenants"))
+
+
+def _to_plan(row: Row[Any]) -> Plan:
+    return Plan(row.name, Limits(**{name: int(getattr(row, name)) for name in LIMIT_NAMES}), row.tenants)
+
+
+def list_plans(connection: Connection) -> list[Plan]:
     """Return all plans by name."""
-    rows = connection.execute(select(plans.c.name, *_PLAN_COLUMNS).order_by(plans.c.name))
-    return [(row.name, Limits(**{name: int(getattr(row, name)) for name in LIMIT_NAMES})) for row in rows]
+    return [_to_plan(row) for row in connection.execute(_plan_query().order_by(plans.c.name))]
+
+
+def get_plan(connection: Connection, name: str) -> Plan:
+    """Return a plan by name.
+
+    Raises:
+        NotFound
+    """
+    row = connection.execute(_plan_query().where(plans.c.name == name)).first()
+    if row is None:
+        raise NotFound(f"There is no plan '{name}'.")
+    return _to_plan(row)
+
+
+def insert_plan(connection: Connection, name: str, limits: Mapping[str, int]) -> None:
+    """Add a plan.
+
+    Raises:
+        AlreadyExists
+    """
+    try:
+        connection.execute(insert(plans).values(name=name, **_stored(limits)))
+    except IntegrityError:
+        raise AlreadyExists(f"There is a plan '{name}' already.") from None
+
+
+def update_plan(connection: Connection, name: str, limits: Mapping[str, int]) -> None:
+    """Change limits of a plan."""
+    connection.execute(update(plans).where(plans.c.name == name).values(**_stored(limits)))
+
+
+def delete_plan(connection: Connection, name: str) -> None:
+    """Forget a plan; deleted tenants that had it keep no name of it but the standard's.
+
+    Raises:
+        PlanInUse: a tenant has it, or got it this moment.
+    """
+    gone = (tenants.c.plan == name) & (tenants.c.status == TenantStatus.DELETED)
+    try:
+        connection.execute(update(tenants).where(gone).values(plan=STANDARD))
+        connection.execute(delete(plans).where(plans.c.name == name))
+    except IntegrityError:
+        raise PlanInUse(f"The plan '{name}' has tenants.") from None
+
+
+def _stored(limits: Mapping[str, int]) -> dict[str, Any]:
+    return {name: bool(value) if name == "own_providers" else value for name, value in limits.items()}
+
+
+def tenants_of_plan(connection: Connection, name: str) -> list[tuple[UUID, str]]:
+    """Return id and cell of the living tenants that have a plan."""
+    rows = connection.execute(select(tenants.c.id, tenants.c.cell).where(tenants.c.plan == name, tenants.c.status != TenantStatus.DELETED))
+    return [(row.id, row.cell) for row in rows]
 
 
 def plan_names(connection: Connection) -> list[str]:

@@ -17,7 +17,7 @@ from strongroom.storage.keys import tenant_prefix
 from strongroom.storage.providers import make_provider
 
 from tenants import branding, placement, repository
-from tenants.models import LIMIT_NAMES, ProviderInfo, Tenant, TenantStatus, check_slug
+from tenants.models import ProviderInfo, Tenant, TenantStatus, check_slug, wrong_limits
 from tenants.provider_secrets import seal_secrets
 
 ABANDONED_AFTER_S = 3600.0
@@ -115,11 +115,7 @@ def _choose_cell(connection: Connection, databases: Databases) -> str:
 
 
 def _check_limits(limits: Mapping[str, int]) -> None:
-    wrong = {name: ["Unknown limit."] for name in limits if name not in LIMIT_NAMES}
-    if limits.get("own_providers", 0) not in {0, 1}:
-        wrong["own_providers"] = ["Must be 0 or 1."]
-    wrong.update({name: ["Must be a number of at least 0."] for name, value in limits.items() if name in LIMIT_NAMES and value < 0})
-    if wrong:
+    if wrong := wrong_limits(limits):
         raise ValidationFailed(errors=wrong)
 
 

@@ -371,7 +371,7 @@ class World:
     def totals(self, tenant: Tenant) -> dict[str, int]:
         """The tenant's counters."""
         row: dict[str, int] = self.rows(tenant, "counters")[0]
-        return {name: value for name, value in row.items() if name != "only_row"}
+        return {name: value for name, value in row.items() if name not in {"only_row", "warned"}}
 
 
 def host_of(tenant: Tenant) -> str:

@@ -18,6 +18,8 @@ from strongroom.imports import service as imports
 from strongroom.jobs.queue import Job, run_again
 from strongroom.life import service as life
 from strongroom.moving import service as moving
+from strongroom.quotas import mailing as quota_mail
+from strongroom.quotas import service as quotas
 from strongroom.runtime import Runtime
 from strongroom.takeout import service as takeout
 from strongroom.takeout import writing
@@ -62,7 +64,16 @@ def _empty_trash(runtime: Runtime, tenant: Tenant, _ids: Ids) -> None:
 def _roll_up(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:
     usage.roll_up(runtime, tenant)
     with runtime.tenant(tenant) as connection:
+        quotas.check_in(connection, runtime, tenant)
         run_again(connection, recorder.ROLL_UP, ids, runtime.settings.statement_timeout_s + 1)
+
+
+def _check_quota(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:
+    quotas.run(runtime, tenant, ids)
+
+
+def _mail_quota(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:
+    quota_mail.send(runtime, tenant, ids)
 
 
 def _move(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:
@@ -91,6 +102,7 @@ DAILY: tuple[Callable[[Runtime, Tenant], object], ...] = (
     checks.empty_trash,
     usage.roll_up,
     usage.forget_old_accesses,
+    quotas.check,
     idempotency.forget_old,
     links.forget_used,
     _forget_sessions,
@@ -119,6 +131,8 @@ TENANT_JOBS: dict[str, Callable[[Runtime, Tenant, Ids], None]] = {
     files.EMPTY_TRASH: _empty_trash,
     recorder.ROLL_UP: _roll_up,
     HOUSEKEEPING: _housekeeping,
+    quotas.CHECK: _check_quota,
+    quotas.MAIL: _mail_quota,
     moving.MOVE: _move,
     moving.LEAVE: _leave_providers,
     writing.WRITE: _export,

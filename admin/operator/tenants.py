@@ -14,7 +14,7 @@ from strongroom.files import service as files
 from strongroom.http.context import current_operator, runtime
 from strongroom.life.models import OperationState
 from strongroom.moving.models import Report
-from strongroom.operating import life, moves, overview, service
+from strongroom.operating import life, moves, overview, plans, service
 from strongroom.operating.schemas import NewTenantSchema
 from strongroom.operating.service import TenantFigures
 from strongroom.users import service as users
@@ -216,5 +216,5 @@ def _addresses(tenant: Tenant) -> list[dict[str, Any]]:
 
 
 def _plans() -> list[dict[str, str]]:
-    plans = overview.list_plans(runtime())
-    return [{"value": name, "label": f"{name.capitalize()}, {format_bytes(limits.quota_bytes)}"} for name, limits in plans]
+    found = plans.list_plans(runtime())
+    return [{"value": each.name, "label": f"{each.name.capitalize()}, {format_bytes(each.limits.quota_bytes)}"} for each in found]

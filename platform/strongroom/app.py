@@ -32,6 +32,7 @@ from strongroom.imports.api import blueprint as imports
 from strongroom.objects.api import blueprint as objects
 from strongroom.operating.fleet_api import blueprint as operator_fleet
 from strongroom.operating.life_api import blueprint as operator_api
+from strongroom.operating.plans_api import blueprint as operator_plans
 from strongroom.own_providers.api import blueprint as own_providers
 from strongroom.runtime import Runtime
 from strongroom.sharex.api import blueprint as sharex
@@ -45,7 +46,7 @@ from strongroom.users.api import blueprint as users
 
 API_BLUEPRINTS = (
     auth, users, api_keys, buckets, archives, files, blocks, objects, imports, direct_uploads, tus, sharex, stats, tenant_settings,
-    own_providers, exports, operator_api, operator_fleet,
+    own_providers, exports, operator_api, operator_fleet, operator_plans,
 )  # fmt: skip
 
 

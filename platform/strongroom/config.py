@@ -147,6 +147,20 @@ class Settings(BaseSettings):
     dispatch_interval_s: float = Field(default=5.0, gt=0, description="How often lost job messages are looked for and sent again.")
     usage_delay_s: float = Field(default=1.0, ge=0, description="How long usage entries are gathered before they are rolled up.")
 
+    smtp_host: str | None = Field(default=None, description="Server that takes mail. None: no mail is sent.")
+    smtp_port: int = Field(default=587, gt=0, lt=65536, description="Its port.")
+    smtp_security: str = Field(
+        default="starttls",
+        pattern="^(starttls|tls|none)$",
+        description="`starttls`, `tls` (from the first byte, usually port 465), or `none`: only for a server on this machine.",
+    )
+    smtp_user: str | None = Field(default=None, description="User at the mail server, where it asks for one.")
+    smtp_password: SecretStr | None = Field(default=None, description="That user's password.")
+    smtp_ca_file: str | None = Field(
+        default=None, description="File with the certificate authorities that the mail server is held against; default: the system's."
+    )
+    mail_from: str | None = Field(default=None, description="Sender of all mail; default: `no-reply@` and the base domain.")
+
     outbound_allow: list[Network] = Field(
         default_factory=list,
         description="Networks (JSON list, as `10.1.0.0/16`) that requests to addresses that tenants name may reach although not public.",

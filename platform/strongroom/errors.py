@@ -305,7 +305,13 @@ class TypeMismatch(DomainError, code="type_mismatch", status=415):
 class QuotaExceeded(DomainError, code="quota_exceeded", status=507):
     """The tenant's quota is used up"""
 
-    hint = "Delete files, empty the trash or ask the operator for more room."
+    hint = "'resource' names what is used up: delete some of it (files also from the trash), or ask the operator for another plan."
+
+
+class TransferExceeded(DomainError, code="transfer_exceeded", status=429):
+    """The tenant has used up its transfer of this month"""
+
+    hint = "Wait until the next month begins (UTC), as Retry-After says, or ask the operator for another plan."
 
 
 class StorageFull(DomainError, code="storage_full", status=507):
@@ -386,6 +392,18 @@ class DatabaseUnavailable(DomainError, code="database_unavailable", status=503):
     hint = "Nothing was lost. Try again in a moment."
 
 
+class MailUnavailable(DomainError, code="mail_unavailable", status=503):
+    """The mail server does not take mail now"""
+
+    hint = "It is tried again. Check the settings of the mail server."
+
+
+class MailRefused(DomainError, code="mail_refused", status=422):
+    """The mail server does not take this mail"""
+
+    hint = "Check the address."
+
+
 class OutboundRefused(DomainError, code="outbound_refused", status=422):
     """This address may not be asked from here"""
 
@@ -417,6 +435,12 @@ class UnknownProviderKind(DomainError, code="unknown_provider_kind", status=422)
     """There is no provider of this kind"""
 
     hint = "Kinds are listed by 'strongroom provider add --help'."
+
+
+class PlanInUse(DomainError, code="plan_in_use", status=409):
+    """Tenants still have this plan"""
+
+    hint = "Give them another plan first."
 
 
 class ProviderInUse(DomainError, code="provider_in_use", status=409):

@@ -163,6 +163,12 @@ ROWS: dict[tuple[str, str], Row] = {
     ("operator_fleet.retry_failed_migrations", "POST"): Row(OPERATOR_ADMINS),
     ("operator_fleet.retry_migration", "POST"): Row(OPERATOR_ADMINS, SLUG),
     ("operator_fleet.list_cells", "GET"): Row(OPERATORS),
+    ("operator_plans.list_plans", "GET"): Row(OPERATORS),
+    ("operator_plans.add_plan", "POST"): Row(OPERATOR_ADMINS, send=EMPTY),
+    ("operator_plans.get_plan", "GET"): Row(OPERATORS, {"name": "none"}),
+    ("operator_plans.update_plan", "PATCH"): Row(OPERATOR_ADMINS, {"name": "none"}, EMPTY),
+    ("operator_plans.delete_plan", "DELETE"): Row(OPERATOR_ADMINS, {"name": "none"}),
+    ("operator_plans.get_tenant_quota", "GET"): Row(OPERATORS, SLUG),
     ("operator_api.list_operators", "GET"): Row(OPERATORS),
     ("operator_api.list_audit", "GET"): Row(OPERATORS),
     # Probes and pages

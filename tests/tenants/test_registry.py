@@ -35,7 +35,7 @@ def listening(runtime: Runtime) -> Runtime:
 
 
 def named(slug: str = "one") -> Tenant:
-    limits = Limits(*[1] * 6)
+    limits = Limits(*[1] * 9)
     return Tenant(
         uuid4(), slug, slug, TenantStatus.ACTIVE, "default", uuid4(), slug, "standard", limits, Brand(slug), "0001", datetime.now(UTC)
     )

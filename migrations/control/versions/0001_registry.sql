@@ -17,12 +17,17 @@ CREATE TABLE strongroom.plans (
     name text PRIMARY KEY,
     quota_bytes bigint NOT NULL CHECK (quota_bytes >= 0),
     quota_files bigint NOT NULL CHECK (quota_files >= 0),
+    quota_users integer NOT NULL CHECK (quota_users > 0),
+    quota_buckets integer NOT NULL CHECK (quota_buckets >= 0),
+    quota_transfer_bytes bigint NOT NULL CHECK (quota_transfer_bytes >= 0),
     max_file_size_bytes bigint NOT NULL CHECK (max_file_size_bytes > 0),
     requests_per_s integer NOT NULL CHECK (requests_per_s > 0),
     parallel_uploads integer NOT NULL CHECK (parallel_uploads > 0),
     own_providers boolean NOT NULL DEFAULT false
 );
-INSERT INTO strongroom.plans VALUES ('standard', 1099511627776, 10000000, 107374182400, 500, 64, false);
+INSERT INTO strongroom.plans (name, quota_bytes, quota_files, quota_users, quota_buckets, quota_transfer_bytes, max_file_size_bytes,
+                              requests_per_s, parallel_uploads)
+VALUES ('standard', 1099511627776, 10000000, 10000, 1000, 109951162777600, 107374182400, 500, 64);
 
 CREATE TABLE strongroom.tenants (
     id uuid PRIMARY KEY,

@@ -194,15 +194,26 @@ CREATE TABLE blocks (
 );
 CREATE INDEX blocks_digest ON blocks (digest);
 
--- Exact totals, changed in the transaction that changes the files; the quota is enforced on this row.
+-- Exact totals, changed in the transaction that changes the files; the quota is enforced on this row. warned: of which limits
+-- how many percent were told when they were reached.
 CREATE TABLE counters (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     used_bytes bigint NOT NULL DEFAULT 0 CHECK (used_bytes >= 0),
     used_files bigint NOT NULL DEFAULT 0 CHECK (used_files >= 0),
     reserved_bytes bigint NOT NULL DEFAULT 0 CHECK (reserved_bytes >= 0),
-    reserved_files bigint NOT NULL DEFAULT 0 CHECK (reserved_files >= 0)
+    reserved_files bigint NOT NULL DEFAULT 0 CHECK (reserved_files >= 0),
+    warned jsonb NOT NULL DEFAULT '{}'
 );
 INSERT INTO counters DEFAULT VALUES;
+
+-- The bytes that came in and went out in a month (UTC): the sum over its slots, of which each database session uses one, so that
+-- accesses at the same time seldom wait for each other.
+CREATE TABLE transfer (
+    month date NOT NULL,
+    slot integer NOT NULL,
+    bytes bigint NOT NULL,
+    PRIMARY KEY (month, slot)
+);
 
 -- The change feed. A reader's cursor is (xid, id); it sees xid < pg_snapshot_xmin(pg_current_snapshot()) only.
 CREATE TABLE events (

@@ -7,7 +7,7 @@ from typing import Any
 from strongroom.access import Role, Scope
 from strongroom.buckets import service
 from strongroom.buckets.schemas import BucketPage, BucketSchema, NewBucketSchema, PolicySchema
-from strongroom.errors import AlreadyExists, BucketNotEmpty
+from strongroom.errors import AlreadyExists, BucketNotEmpty, QuotaExceeded
 from strongroom.http.context import current_principal, current_tenant, runtime
 from strongroom.http.describing import described
 from strongroom.http.json import Blueprint
@@ -34,7 +34,7 @@ def list_buckets(page: dict[str, Any]) -> dict[str, Any]:
 @requires(Role.ADMIN, Scope.ADMIN)
 @blueprint.arguments(NewBucketSchema)
 @blueprint.response(201, BucketSchema)
-@described(fails=(AlreadyExists,))
+@described(fails=(AlreadyExists, QuotaExceeded))
 def create_bucket(body: dict[str, Any]) -> Any:
     """Make a bucket."""
     return service.create_bucket(runtime(), current_tenant(), current_principal(), **body)

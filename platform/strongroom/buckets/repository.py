@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, literal, or_, select, text, update
+from sqlalchemy import BigInteger, Connection, bindparam, delete, func, insert, literal, literal_column, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from strongroom.buckets.models import Bucket, Totals
@@ -14,7 +14,13 @@ from strongroom.buckets.tables import buckets, counters
 from strongroom.errors import AlreadyExists, BucketNotEmpty, NotFound
 from tenants.models import Limits
 
+THIS_MONTH = "CAST(date_trunc('month', now() AT TIME ZONE 'UTC') AS date)"
+TRANSFERRED = literal_column(
+    f"(SELECT CAST(coalesce(sum(bytes), 0) AS bigint) FROM transfer WHERE month = {THIS_MONTH})", BigInteger  # noqa: S608 - no value from outside
+)  # fmt: skip
+"""The bytes that came in and went out this month, as a column."""
 _BY_NAME = select(buckets).where(buckets.c.name == bindparam("name"))  # made once: every upload and listing runs it
+_WITH_TRANSFER = select(buckets, TRANSFERRED).where(buckets.c.name == bindparam("name"))
 _TOTALS = select(counters.c.used_bytes, counters.c.used_files, counters.c.reserved_bytes, counters.c.reserved_files)
 
 
@@ -52,6 +58,18 @@ def get_bucket(connection: Connection, name: str) -> Bucket:
     if row is None:
         raise NotFound("There is no such bucket.")
     return to_bucket(row)
+
+
+def get_bucket_and_transfer(connection: Connection, name: str) -> tuple[Bucket, int]:
+    """Return a bucket by name, and the bytes that the tenant has transferred this month.
+
+    Raises:
+        NotFound
+    """
+    row = connection.execute(_WITH_TRANSFER, {"name": name}).first()
+    if row is None:
+        raise NotFound("There is no such bucket.")
+    return to_bucket(row[:-1]), int(row[-1])
 
 
 def get_bucket_by_id(connection: Connection, bucket_id: UUID) -> Bucket:

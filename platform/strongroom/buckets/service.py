@@ -6,8 +6,9 @@ import re
 from typing import Any
 
 from strongroom.access import Principal
-from strongroom.buckets import repository
+from strongroom.buckets import repository, room
 from strongroom.buckets.models import Bucket, Totals
+from strongroom.buckets.tables import buckets
 from strongroom.db.ids import new_id
 from strongroom.errors import ValidationFailed
 from strongroom.events.service import emit
@@ -22,12 +23,13 @@ def create_bucket(runtime: Runtime, tenant: Tenant, principal: Principal, *, nam
     """Make a bucket.
 
     Raises:
-        AlreadyExists, ValidationFailed
+        AlreadyExists, ValidationFailed, QuotaExceeded
     """
     if not NAME_PATTERN.fullmatch(name) or ".." in name:
         text = "Use 1 to 63 small letters, digits, '.' and '-'; a letter or digit at both ends."
         raise ValidationFailed(text, errors={"name": [text]})
     with runtime.tenant(tenant) as connection:
+        room.check_number(connection, "buckets", buckets, tenant.limits.quota_buckets)
         bucket = repository.insert_bucket(connection, id=new_id(), name=name, **_checked(policy))
         emit(connection, "bucket.created", bucket.id, {"bucket": name, "public": bucket.public}, principal.actor)
     return bucket
@@ -71,6 +73,7 @@ def delete_bucket(runtime: Runtime, tenant: Tenant, principal: Principal, name: 
     with runtime.tenant(tenant) as connection:
         bucket_id = repository.delete_bucket(connection, name)
         emit(connection, "bucket.deleted", bucket_id, {"bucket": name}, principal.actor)
+        room.check_later(connection)
 
 
 def totals(runtime: Runtime, tenant: Tenant) -> Totals:

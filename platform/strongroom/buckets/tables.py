@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Integer, Table, Text, Uuid
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, Integer, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
 
 from strongroom.db.tables import TIME, tenant_metadata
 
@@ -32,4 +33,12 @@ counters = Table(
     Column("used_files", BigInteger),
     Column("reserved_bytes", BigInteger),
     Column("reserved_files", BigInteger),
+    Column("warned", JSONB),
+)
+transfer = Table(
+    "transfer",
+    tenant_metadata,
+    Column("month", Date, primary_key=True),
+    Column("slot", Integer, primary_key=True),
+    Column("bytes", BigInteger),
 )

@@ -11,7 +11,7 @@ from strongroom import __version__
 COMMANDS = {
     "up": "up", "tenant": "tenant_group", "operator": "operators", "provider": "providers", "migrate": "fleet", "doctor": "system",
     "stats": "system", "bootstrap-sql": "system", "reference": "reference", "serve": "processes", "worker": "processes",
-    "beat": "processes", "cell": "cells",
+    "beat": "processes", "cell": "cells", "plan": "plans",
 }  # fmt: skip
 """In which module of this package each command is. They are imported when they are used: a process that serves has no
 room for what only migrations, scans and seeds need."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from strongroom.cli import life, moves, takeout
+from strongroom.cli import life, moves, plans, takeout
 from strongroom.cli.tenants import tenant
 
-__all__ = ["life", "moves", "takeout", "tenant"]
+__all__ = ["life", "moves", "plans", "takeout", "tenant"]

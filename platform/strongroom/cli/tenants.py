@@ -24,8 +24,8 @@ def shown_tenant(tenant: Tenant, settings: Settings) -> dict[str, Any]:
     """Return a tenant as commands show it."""
     return {
         "id": tenant.id, "slug": tenant.slug, "name": tenant.name, "status": tenant.status, "cell": tenant.cell, "plan": tenant.plan,
-        "limits": asdict(tenant.limits), "url": settings.tenant_url(tenant.slug), "schema_revision": tenant.schema_revision,
-        "created_at": tenant.created_at,
+        "limits": asdict(tenant.limits), "overrides": tenant.overrides,
+        "url": settings.tenant_url(tenant.slug), "schema_revision": tenant.schema_revision, "created_at": tenant.created_at,
     }  # fmt: skip
 
 

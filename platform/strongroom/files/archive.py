@@ -41,12 +41,16 @@ Note = Callable[[Sent], None]
 
 @dataclass(frozen=True)
 class Selection:
-    """What goes into an archive: everything below a prefix, or the files chosen. `missing`: asked for, but not there."""
+    """What goes into an archive: everything below a prefix, or the files chosen. `missing`: asked for, but not there.
+
+    `transferred_bytes`: what the tenant has transferred this month.
+    """
 
     bucket: Bucket
     prefix: str | None = None
     chosen: tuple[File, ...] = ()
     missing: tuple[str, ...] = ()
+    transferred_bytes: int = 0
 
     @property
     def folder(self) -> str:
@@ -69,12 +73,12 @@ def select_folder(runtime: Runtime, tenant: Tenant, bucket: str, prefix: str) ->
     """
     prefix = check_prefix(prefix)
     with runtime.tenant(tenant) as connection:
-        found = buckets.get_bucket(connection, bucket)
+        found, transferred_bytes = buckets.get_bucket_and_transfer(connection, bucket)
         count = repository.count_below(connection, found.id, prefix, runtime.settings.archive_max_files + 1)
     if not count:
         raise NotFound("There are no files below that prefix.")
     _check_count(runtime, count)
-    return Selection(found, prefix)
+    return Selection(found, prefix, transferred_bytes=transferred_bytes)
 
 
 def select_files(runtime: Runtime, tenant: Tenant, bucket: str, *, paths: Sequence[str] = (), file_ids: Sequence[UUID] = ()) -> Selection:
@@ -88,13 +92,13 @@ def select_files(runtime: Runtime, tenant: Tenant, bucket: str, *, paths: Sequen
     _check_count(runtime, max(len(paths), len(file_ids)))
     wanted = {check_path(path) for path in paths}
     with runtime.tenant(tenant) as connection:
-        found = buckets.get_bucket(connection, bucket)
+        found, transferred_bytes = buckets.get_bucket_and_transfer(connection, bucket)
         chosen = repository.get_by_paths(connection, found.id, wanted) if wanted else _by_ids(connection, found, file_ids)
     there = {file.path for file in chosen} | {str(file.id) for file in chosen}
     if not chosen:
         raise NotFound("None of these files is in that bucket.")
     missing = sorted((wanted or {str(file_id) for file_id in file_ids}) - there)
-    return Selection(found, None, tuple(chosen), tuple(missing))
+    return Selection(found, None, tuple(chosen), tuple(missing), transferred_bytes)
 
 
 def _by_ids(connection: Connection, bucket: Bucket, file_ids: Sequence[UUID]) -> list[File]:

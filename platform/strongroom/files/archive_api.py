@@ -9,7 +9,8 @@ from typing import Any
 from flask import Response, request
 
 from strongroom.access import Role, Scope
-from strongroom.errors import ArchiveTooLarge, InvalidPath
+from strongroom.buckets.room import check_transfer
+from strongroom.errors import ArchiveTooLarge, InvalidPath, TransferExceeded
 from strongroom.files import archive
 from strongroom.files.archive import Archive, Selection
 from strongroom.files.download import keep_sending
@@ -30,7 +31,7 @@ ZIP = {200: {"description": "The archive.", "content": {"application/zip": {}}}}
 @blueprint.get(ROUTE)
 @requires(Role.VIEWER, Scope.FILES_READ)
 @blueprint.arguments(ArchiveQuery, location="query")
-@described(gives={200: ("Content-Disposition",)}, fails=(InvalidPath, ArchiveTooLarge))
+@described(gives={200: ("Content-Disposition",)}, fails=(InvalidPath, ArchiveTooLarge, TransferExceeded))
 @blueprint.doc(responses=ZIP)
 def get_archive(query: dict[str, Any], bucket: str) -> Response:
     """Get everything below a prefix as one ZIP."""
@@ -40,7 +41,7 @@ def get_archive(query: dict[str, Any], bucket: str) -> Response:
 @blueprint.post(ROUTE)
 @requires(Role.VIEWER, Scope.FILES_READ)
 @blueprint.arguments(SelectionSchema)
-@described(gives={200: ("Content-Disposition",)}, fails=(InvalidPath, ArchiveTooLarge))
+@described(gives={200: ("Content-Disposition",)}, fails=(InvalidPath, ArchiveTooLarge, TransferExceeded))
 @blueprint.doc(responses=ZIP)
 def post_archive(body: dict[str, Any], bucket: str) -> Response:
     """Get some files as one ZIP."""
@@ -83,5 +84,6 @@ def send_archive(selection: Selection) -> Response:
         response = Response(headers=headers)
         response.automatically_set_content_length = False
         return response
+    check_transfer(current_tenant().limits, selection.transferred_bytes)
     made = Archive(runtime(), current_tenant(), current_principal(), selection)
     return Response(_Body(made), headers=headers, direct_passthrough=True)

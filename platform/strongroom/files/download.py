@@ -10,6 +10,7 @@ from typing import Any
 from flask import Response, request
 from werkzeug.wsgi import FileWrapper
 
+from strongroom.buckets.room import check_transfer
 from strongroom.errors import NotAcceptable
 from strongroom.files import grants
 from strongroom.files.compression import coding_for, compressed
@@ -62,7 +63,7 @@ def send_file(grant: Grant, manner: Manner | None = None) -> Response:
     """Return the answer for a download.
 
     Raises:
-        PreconditionFailed, RangeNotSatisfiable, NotAcceptable, StorageUnavailable
+        PreconditionFailed, RangeNotSatisfiable, NotAcceptable, StorageUnavailable, TransferExceeded
         NotFound: the bytes are gone.
     """
     manner = manner or Manner()
@@ -78,6 +79,7 @@ def send_file(grant: Grant, manner: Manner | None = None) -> Response:
     answer = Answer(grant, manner, coding, parts, headers)
     if request.method == "HEAD":
         return _head(answer)
+    check_transfer(current_tenant().limits, grant.transferred_bytes)
     return _redirected(answer) or _by_nginx(answer) or _by_ourselves(answer)
 
 

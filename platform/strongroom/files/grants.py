@@ -50,15 +50,15 @@ def grant_in(connection: Connection, principal: Principal, file_id: UUID, versio
 def _grant(connection: Connection, principal: Principal, current: File, version_id: UUID | None) -> Grant:
     is_current = version_id in {None, current.version_id}
     file = current if version_id is None else repository.get_version(connection, current.id, version_id)
-    bucket = buckets.get_bucket(connection, file.bucket)
+    bucket, transferred_bytes = buckets.get_bucket_and_transfer(connection, file.bucket)
     check_downloadable(file, principal, serve_unscanned=bucket.serve_unscanned)
-    return Grant(file, bucket, principal, is_current)
+    return Grant(file, bucket, principal, is_current, transferred_bytes)
 
 
 def _grant_to_all(connection: Connection, visitor: Anonymous, name: str, path: str, version_id: UUID | None) -> Grant:
     """What is not public answers as if there were nothing: a stranger learns neither of buckets nor of files."""
     try:
-        bucket = buckets.get_bucket(connection, name)
+        bucket, transferred_bytes = buckets.get_bucket_and_transfer(connection, name)
     except NotFound:
         raise Unauthenticated from None
     if not bucket.public or version_id is not None:
@@ -66,7 +66,7 @@ def _grant_to_all(connection: Connection, visitor: Anonymous, name: str, path: s
     file = repository.get_by_path(connection, name, check_path(path))
     if not file.is_for_all:
         raise NotFound("There is no such file.")
-    return Grant(file, bucket, visitor, is_current=True)
+    return Grant(file, bucket, visitor, is_current=True, transferred_bytes=transferred_bytes)
 
 
 def storage_of(runtime: Runtime, tenant: Tenant, file: File) -> TenantStorage:

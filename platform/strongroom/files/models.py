@@ -96,12 +96,16 @@ class Gone:
 
 @dataclass(frozen=True)
 class Grant:
-    """A file whose bytes this visitor may have now, with the policy of its bucket. `is_current`: it is what its path stands for."""
+    """A file whose bytes this visitor may have now, with the policy of its bucket. `is_current`: it is what its path stands for.
+
+    `transferred_bytes`: what the tenant has transferred this month.
+    """
 
     file: File
     bucket: Bucket
     visitor: Visitor
     is_current: bool
+    transferred_bytes: int
 
     @property
     def modified_at(self) -> datetime:

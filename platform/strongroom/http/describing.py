@@ -24,6 +24,7 @@ from strongroom.errors import (
     StorageFull,
     StorageUnavailable,
     TooManyUploads,
+    TransferExceeded,
     TypeMismatch,
     TypeNotAllowed,
 )
@@ -32,15 +33,15 @@ View = TypeVar("View", bound=Callable[..., Any])
 Failures = tuple[type[DomainError], ...]
 ATTRIBUTE = "__described__"
 BEGINNING: Failures = (
-    NotFound, InvalidPath, PreconditionFailed, FileTooLarge, QuotaExceeded, TooManyUploads, TypeNotAllowed, TypeMismatch,
-    StorageUnavailable,
+    NotFound, InvalidPath, PreconditionFailed, FileTooLarge, QuotaExceeded, TransferExceeded, TooManyUploads, TypeNotAllowed,
+    TypeMismatch, StorageUnavailable,
 )  # fmt: skip
 """How the beginning of an upload fails."""
 RECEIVING: Failures = (*BEGINNING, IncompleteBody, RequestTimeout, StorageFull, Conflict)
 """How an upload fails whose bytes come with the request."""
 SENDING: Failures = (
     NotFound, InvalidPath, FilePending, FileQuarantined, FileUnscanned, NotAcceptable, PreconditionFailed, RangeNotSatisfiable,
-    StorageUnavailable,
+    TransferExceeded, StorageUnavailable,
 )  # fmt: skip
 """How a download fails."""
 CONDITIONS = ("Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "Accept-Encoding")

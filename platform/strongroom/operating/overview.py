@@ -17,7 +17,7 @@ from strongroom.jobs import queue
 from strongroom.operating.service import list_providers
 from strongroom.runtime import Runtime
 from tenants import repository
-from tenants.models import Limits, ProviderInfo, Tenant
+from tenants.models import ProviderInfo, Tenant
 from tenants.tables import usage_daily
 
 LATE_S = 60
@@ -64,12 +64,6 @@ def tenant_domains(runtime: Runtime, tenant: Tenant) -> list[str]:
     """Return a tenant's own, proven domains."""
     with runtime.databases.control() as connection:
         return repository.list_domains(connection, tenant.id)
-
-
-def list_plans(runtime: Runtime) -> list[tuple[str, Limits]]:
-    """Return all plans by name, with what they allow."""
-    with runtime.databases.control() as connection:
-        return repository.list_plans(connection)
 
 
 def oldest_due_job(runtime: Runtime) -> datetime | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from marshmallow import Schema, fields, validate
 
 from strongroom.http.paging import PageQuery
-
-MOST = 2**53  # what JSON's numbers hold exactly
+from tenants.models import MOST, MOST_OF
 
 
 class PageOfSlugs(PageQuery):
@@ -20,9 +19,14 @@ class LimitsSchema(Schema):
 
     quota_bytes = fields.Integer(strict=True, validate=validate.Range(0, MOST))
     quota_files = fields.Integer(strict=True, validate=validate.Range(0, MOST))
+    quota_users = fields.Integer(strict=True, validate=validate.Range(1, MOST_OF["quota_users"]))
+    quota_buckets = fields.Integer(strict=True, validate=validate.Range(0, MOST_OF["quota_buckets"]))
+    quota_transfer_bytes = fields.Integer(
+        strict=True, validate=validate.Range(0, MOST), metadata={"description": "Bytes in and out in a calendar month (UTC)."}
+    )
     max_file_size_bytes = fields.Integer(strict=True, validate=validate.Range(1, MOST))
-    requests_per_s = fields.Integer(strict=True, validate=validate.Range(1, MOST))
-    parallel_uploads = fields.Integer(strict=True, validate=validate.Range(1, MOST))
+    requests_per_s = fields.Integer(strict=True, validate=validate.Range(1, MOST_OF["requests_per_s"]))
+    parallel_uploads = fields.Integer(strict=True, validate=validate.Range(1, MOST_OF["parallel_uploads"]))
     own_providers = fields.Integer(
         strict=True, validate=validate.OneOf([0, 1]), metadata={"description": "1: the tenant may bring storage providers of its own."}
     )
@@ -57,6 +61,7 @@ class OperatedTenantSchema(Schema):
     cell = fields.String()
     plan = fields.String()
     limits = fields.Nested(LimitsSchema)
+    overrides = fields.Nested(LimitsSchema, metadata={"description": "What was agreed for this tenant alone, over its plan."})
     url = fields.String()
     schema_revision = fields.String(allow_none=True)
     created_at = fields.AwareDateTime(format="iso")

@@ -15,6 +15,7 @@ from strongroom.auth import operators
 from strongroom.errors import NotFound
 from strongroom.jobs import queue
 from strongroom.jobs.queue import Job
+from strongroom.quotas import service as quotas
 from strongroom.runtime import Runtime
 from strongroom.security.passwords import check_password
 from strongroom.users import service as users
@@ -101,6 +102,7 @@ def set_limits(runtime: Runtime, operator: str, slug: str, *, plan: str | None, 
         NotFound, ValidationFailed
     """
     tenant = tenants.set_limits(runtime.databases, find_tenant(runtime, slug).id, plan=plan, limits=limits)
+    quotas.enqueue_checks(runtime, tenant.cell, [tenant.id])
     return _noted(runtime, operator, "tenant.limits", tenant)
 
 

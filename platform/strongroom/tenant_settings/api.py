@@ -9,13 +9,14 @@ from flask import Response
 from marshmallow import Schema, fields, validate
 
 from strongroom.access import Role, Scope
-from strongroom.buckets import service as buckets
 from strongroom.errors import BodyTooLarge, LengthRequired, NotFound, ValidationFailed
 from strongroom.http.body import body_length, request_body, streaming
 from strongroom.http.context import current_tenant, runtime
 from strongroom.http.describing import described
 from strongroom.http.json import Blueprint
 from strongroom.http.permissions import public, requires
+from strongroom.quotas import service as quotas
+from strongroom.quotas.schemas import QuotaSchema
 from tenants import repository, service
 from tenants.branding import MAX_LOGO_BYTES
 from tenants.models import Tenant
@@ -47,20 +48,6 @@ class TenantSchema(Schema):
     plan = fields.String()
     branding = fields.Nested(ShownBrandSchema)
     created_at = fields.AwareDateTime(format="iso")
-
-
-class QuotaSchema(Schema):
-    """What may be used and what is. Reserved: asked for by uploads under way."""
-
-    quota_bytes = fields.Integer()
-    quota_files = fields.Integer()
-    max_file_size_bytes = fields.Integer()
-    requests_per_s = fields.Integer()
-    parallel_uploads = fields.Integer()
-    used_bytes = fields.Integer()
-    used_files = fields.Integer()
-    reserved_bytes = fields.Integer()
-    reserved_files = fields.Integer()
 
 
 def shown_brand(tenant: Tenant) -> dict[str, Any]:
@@ -146,6 +133,7 @@ def delete_logo() -> None:
 @requires(Role.VIEWER, Scope.STATS_READ)
 @blueprint.response(200, QuotaSchema)
 def get_quota() -> dict[str, Any]:
-    """Get what may be used, and what is."""
+    """Get the plan, what may be used, and what is."""
     tenant = current_tenant()
-    return {**asdict(tenant.limits), **asdict(buckets.totals(runtime(), tenant))}
+    found = quotas.totals(runtime(), tenant)
+    return {**asdict(tenant.limits), **vars(found), "plan": tenant.plan, "uses": found.uses(tenant.limits)}

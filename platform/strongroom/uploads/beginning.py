@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, select, true
 
 from strongroom.buckets.models import Bucket, Totals
-from strongroom.buckets.repository import to_bucket
+from strongroom.buckets.repository import TRANSFERRED, to_bucket
 from strongroom.buckets.tables import buckets, counters
 from strongroom.errors import NotFound
 from strongroom.files.models import File
@@ -16,10 +16,17 @@ from strongroom.files.tables import files, versions
 from strongroom.uploads.repository import COUNT_OPEN
 
 _open = COUNT_OPEN.subquery()
-_BUCKET_ENDS, _TOTALS_END, _OPEN_ENDS = (len(buckets.c), len(buckets.c) + 4, len(buckets.c) + 6)
+_BUCKET_ENDS, _TOTALS_END, _OPEN_ENDS = (len(buckets.c), len(buckets.c) + 4, len(buckets.c) + 7)
 _LOOK = (
     select(
-        *buckets.c, counters.c.used_bytes, counters.c.used_files, counters.c.reserved_bytes, counters.c.reserved_files, *_open.c, *COLUMNS
+        *buckets.c,
+        counters.c.used_bytes,
+        counters.c.used_files,
+        counters.c.reserved_bytes,
+        counters.c.reserved_files,
+        *_open.c,
+        TRANSFERRED,
+        *COLUMNS,
     )
     .select_from(buckets)
     .join(counters, true())
@@ -32,13 +39,17 @@ _LOOK = (
 
 @dataclass(frozen=True)
 class Situation:
-    """How things are: `moving` uploads have bytes travelling right now, `still_open` are all that have not ended."""
+    """How things are: `moving` uploads have bytes travelling right now, `still_open` are all that have not ended.
+
+    `transferred_bytes`: what the tenant has transferred this month.
+    """
 
     bucket: Bucket
     current: File | None
     totals: Totals
     moving: int
     still_open: int
+    transferred_bytes: int
 
 
 def look(connection: Connection, bucket: str, path: str) -> Situation:

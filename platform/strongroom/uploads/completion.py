@@ -17,7 +17,7 @@ from strongroom.files.models import File, Scan, Status, Verdict
 from strongroom.files.service import event_data
 from strongroom.jobs.queue import enqueue_ids
 from strongroom.uploads.models import Received, Reservation, Upload
-from strongroom.usage.recorder import ROLL_UP, Caller
+from strongroom.usage.recorder import ADD_TRANSFER, ROLL_UP, Caller
 from tenants.models import Limits
 
 _POINT = text("""
@@ -53,11 +53,13 @@ WITH event AS (
     RETURNING 1
 ), bucket AS (
     UPDATE buckets SET used_bytes = used_bytes + :bytes_change, used_files = used_files + :files_change WHERE id = :bucket_id
+), transferred AS (
+""" + ADD_TRANSFER.replace(":bytes", ":size_bytes") + """
 )
 SELECT strongroom.enqueue_job('files.check', jsonb_build_object('version_id', :version_id)) AS check_id,
        strongroom.enqueue_job(:roll_up, '{}', 'all', :roll_up_delay_s) AS roll_up_id,
        (SELECT count(*) FROM total) = 1 AS has_room
-""").bindparams(
+""").bindparams(  # noqa: S608 - no value from outside
     *(bindparam(name, type_=Uuid) for name in ("file_id", "bucket_id", "user_id", "api_key_id")),
     *(bindparam(name, type_=JSONB) for name in ("data", "actor")),
     *(bindparam(name, type_=Text) for name in ("event", "content_type", "remote_addr", "request_id", "version_id", "roll_up")),

@@ -6,6 +6,7 @@ import time
 from uuid import UUID
 
 from strongroom.buckets import repository as buckets
+from strongroom.buckets.room import no_room
 from strongroom.errors import BadRequest, ChecksumMismatch, QuotaExceeded, StorageUnavailable
 from strongroom.runtime import Runtime
 from strongroom.scanning.families import NO_CLAIM
@@ -177,7 +178,7 @@ def prolong(runtime: Runtime, tenant: Tenant, upload_id: UUID, more_bytes: int =
         if not repository.prolong(connection, upload_id, LEASE_S, more_bytes=more_bytes):  # an upload's row comes before the totals
             raise StorageUnavailable("The upload stood still for too long and was swept away. Send it again.")
         if more_bytes and not buckets.reserve(connection, tenant.limits, size_bytes=more_bytes, files=0):
-            raise QuotaExceeded
+            raise no_room(connection, tenant.limits, size_bytes=more_bytes)
 
 
 def pump(body: Body, ingest: Ingest, size_bytes: int | None) -> None:

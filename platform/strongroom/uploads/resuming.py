@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from strongroom.access import Principal, Role
 from strongroom.buckets import repository as buckets
+from strongroom.buckets.room import no_room
 from strongroom.db.ids import new_id
 from strongroom.errors import (
     BadRequest,
@@ -25,7 +26,6 @@ from strongroom.errors import (
     NotFound,
     OffsetConflict,
     PreconditionFailed,
-    QuotaExceeded,
     StorageUnavailable,
     TypeMismatch,
     TypeNotAllowed,
@@ -210,7 +210,7 @@ def _declare_size(connection: Connection, tenant: Tenant, held: Held, size_bytes
     check_size(tenant, upload.bucket, size_bytes)
     more_bytes = size_bytes - held.reserved_bytes
     if more_bytes > 0 and not buckets.reserve(connection, tenant.limits, size_bytes=more_bytes, files=0):
-        raise QuotaExceeded
+        raise no_room(connection, tenant.limits, size_bytes=more_bytes)
     if more_bytes < 0:
         buckets.release(connection, size_bytes=-more_bytes, files=0)
     repository.update_upload(connection, upload.id, size_bytes=size_bytes, reserved_bytes=size_bytes)

@@ -20,8 +20,9 @@ from sqlalchemy.exc import IntegrityError
 from strongroom.access import Principal
 from strongroom.buckets import repository as buckets
 from strongroom.buckets.models import Bucket
+from strongroom.buckets.room import check_transfer, no_room
 from strongroom.db.ids import new_id
-from strongroom.errors import DatabaseUnavailable, DomainError, NotFound, QuotaExceeded, TenantBusy, UploadGone
+from strongroom.errors import DatabaseUnavailable, DomainError, NotFound, TenantBusy, UploadGone
 from strongroom.files import repository as files
 from strongroom.files.models import File
 from strongroom.files.paths import check_path
@@ -59,8 +60,8 @@ def receive(runtime: Runtime, tenant: Tenant, principal: Principal, caller: Call
     but, at worst, bytes that the sweeper removes within minutes.
 
     Raises:
-        NotFound, InvalidPath, PreconditionFailed, FileTooLarge, QuotaExceeded, TooManyUploads, TypeNotAllowed, TypeMismatch,
-        ChecksumMismatch, IncompleteBody, RequestTimeout, StorageFull, StorageUnavailable, DatabaseUnavailable
+        NotFound, InvalidPath, PreconditionFailed, FileTooLarge, QuotaExceeded, TransferExceeded, TooManyUploads, TypeNotAllowed,
+        TypeMismatch, ChecksumMismatch, IncompleteBody, RequestTimeout, StorageFull, StorageUnavailable, DatabaseUnavailable
     """
     upload = begin(runtime, tenant, principal, request, is_here=_is_here(request, body))
     try:
@@ -110,7 +111,7 @@ def begin(
     adds its row.
 
     Raises:
-        NotFound, InvalidPath, PreconditionFailed, FileTooLarge, QuotaExceeded, TooManyUploads, TypeNotAllowed
+        NotFound, InvalidPath, PreconditionFailed, FileTooLarge, QuotaExceeded, TransferExceeded, TooManyUploads, TypeNotAllowed
     """
     path = check_path(request.path)
     declared = resolve_type(claimed_type(request.content_type), path)
@@ -133,7 +134,7 @@ def begin(
         if and_then is not None:
             and_then(connection, named["id"])
         if not buckets.reserve(connection, tenant.limits, **asdict(room)):
-            raise QuotaExceeded
+            raise no_room(connection, tenant.limits, size_bytes=room.size_bytes)
         check_parallel(connection, tenant, own=1)  # whoever holds the totals is alone, so this count is exact
     return Upload(
         **named, state=State.OPEN, bucket=bucket, size_bytes=request.size_bytes, declared_type=declared, request=request,
@@ -148,8 +149,11 @@ def _look(connection: Connection, tenant: Tenant, request: UploadRequest, path: 
     check_size(tenant, found.bucket, request.size_bytes or 0)
     check_declared(found.bucket, declared)
     check_conditions(request, found.current)
+    check_transfer(tenant.limits, found.transferred_bytes)
     if found.totals.used_bytes + found.totals.reserved_bytes + room_bytes > tenant.limits.quota_bytes:
-        raise QuotaExceeded  # the totals are held to it when they are changed; this one is told before a body comes
+        raise no_room(
+            connection, tenant.limits, size_bytes=room_bytes
+        )  # the totals are held to it when they are changed; this one is told before a body comes
     return found
 
 
@@ -218,7 +222,7 @@ def _add_version(
         roll_up_delay_s=runtime.settings.usage_delay_s,
     )  # fmt: skip
     if not has_room:
-        raise QuotaExceeded
+        raise no_room(connection, tenant.limits, size_bytes=max(0, file.size_bytes - reserved.size_bytes))
     return file
 
 

@@ -9,7 +9,7 @@ from marshmallow import Schema, fields, validate
 from strongroom.access import Role, Scope
 from strongroom.auth.service import email_key
 from strongroom.db.ids import parse_id
-from strongroom.errors import AlreadyExists, InvalidCredentials, LastOwner, NotFound, TokenExpired
+from strongroom.errors import AlreadyExists, InvalidCredentials, LastOwner, NotFound, QuotaExceeded, TokenExpired
 from strongroom.http.context import current_principal, current_tenant, runtime
 from strongroom.http.describing import described
 from strongroom.http.json import Blueprint
@@ -97,7 +97,7 @@ def list_users(page: dict[str, Any]) -> dict[str, Any]:
 @requires(Role.ADMIN, Scope.USER_WRITE)
 @blueprint.arguments(NewUserSchema)
 @blueprint.response(201, InvitedUserSchema)
-@described(fails=(AlreadyExists,))
+@described(fails=(AlreadyExists, QuotaExceeded))
 def create_user(body: dict[str, Any]) -> Any:
     """Invite a user, or make one with a password."""
     if body["password"] is not None:

@@ -10,6 +10,8 @@ from uuid import UUID
 from strongroom.access import Principal, Role, Scope
 from strongroom.auth import repository as sessions
 from strongroom.auth.service import email_key
+from strongroom.auth.tables import users as users_table
+from strongroom.buckets import room
 from strongroom.db.ids import new_id
 from strongroom.errors import AlreadyExists, Forbidden, InvalidCredentials, LastOwner, TokenInvalid, ValidationFailed
 from strongroom.events.service import SYSTEM_ACTOR, emit
@@ -45,7 +47,7 @@ def create_owner(runtime: Runtime, tenant: Tenant, *, email: str, password: str,
     """Make the first owner of a tenant, on behalf of the operator.
 
     Raises:
-        AlreadyExists, ValidationFailed
+        AlreadyExists, ValidationFailed, QuotaExceeded
     """
     return _create(runtime, tenant, SYSTEM_ACTOR, email=email, name=name, role=Role.OWNER, password=password)
 
@@ -62,7 +64,7 @@ def create_user(runtime: Runtime, tenant: Tenant, principal: Principal, *, email
     """Make a user with a password, without an invitation.
 
     Raises:
-        AlreadyExists, ValidationFailed, Forbidden (only owners make owners)
+        AlreadyExists, ValidationFailed, QuotaExceeded, Forbidden (only owners make owners)
     """
     _may_give(principal, role)
     return _create(runtime, tenant, principal.actor, email=email, name=name, role=role, password=password)
@@ -72,6 +74,7 @@ def _create(runtime: Runtime, tenant: Tenant, actor: dict[str, Any], *, email: s
     email = check_email(email)
     hashed = hash_password(password)
     with runtime.tenant(tenant) as connection:
+        room.check_number(connection, "users", users_table, tenant.limits.quota_users)
         user = repository.insert_user(
             connection, id=new_id(), email=email, email_key=email_key(email), name=name, role=role, status="active", password_hash=hashed
         )
@@ -83,11 +86,12 @@ def invite_user(runtime: Runtime, tenant: Tenant, principal: Principal, *, email
     """Make a user that sets its own password through the invitation's link.
 
     Raises:
-        AlreadyExists, ValidationFailed, Forbidden (only owners make owners)
+        AlreadyExists, ValidationFailed, QuotaExceeded, Forbidden (only owners make owners)
     """
     _may_give(principal, role)
     email, invite_id = check_email(email), new_id()
     with runtime.tenant(tenant) as connection:
+        room.check_number(connection, "users", users_table, tenant.limits.quota_users)
         user = repository.insert_user(
             connection, id=new_id(), email=email, email_key=email_key(email), name=name, role=role, status="invited", invite_id=invite_id
         )
@@ -242,6 +246,7 @@ def delete_user(runtime: Runtime, tenant: Tenant, principal: Principal, user_id:
         _keep_an_owner(owners, user)
         repository.delete_user(connection, user_id)
         emit(connection, "user.deleted", user_id, {"email": user.email}, principal.actor)
+        room.check_later(connection)
 
 
 def change_password(runtime: Runtime, tenant: Tenant, principal: Principal, *, current: str, new: str) -> None:
