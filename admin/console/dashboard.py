@@ -10,11 +10,13 @@ from strongroom.buckets import service as buckets
 from strongroom.buckets.models import Bucket
 from strongroom.files import service as files
 from strongroom.http.context import current_principal, current_tenant, runtime
+from strongroom.quotas import service as quotas
 
 from admin.console.frame import ConsoleView, shows
 from admin.console.listing import shown
 from admin.figures import tenant_transfer
 from admin.pages import CONSOLE, go
+from admin.quotas import shown_uses
 
 LATEST, ATTENTION, TYPES = 6, 5, 5
 
@@ -29,7 +31,7 @@ class Dashboard(ConsoleView):
             return go(f"{CONSOLE}/files/")
         tenant = current_tenant()
         transfer, today = tenant_transfer(runtime(), tenant, request.args.get("range"))
-        held = buckets.totals(runtime(), tenant)
+        held = quotas.totals(runtime(), tenant)
         totals = {
             "stored_bytes": held.used_bytes, "quota_bytes": tenant.limits.quota_bytes, "files": held.used_files, "quota_files": None,
             "uploads_today": today.uploads if today else 0, "downloads_today": today.downloads if today else 0,
@@ -38,6 +40,7 @@ class Dashboard(ConsoleView):
         return self.show(
             "dashboard.html", totals=totals, usage=transfer, by_bucket=_by_bucket(buckets.list_buckets(runtime(), tenant)),
             by_type=_by_type(held.used_bytes), latest=[shown(file) for file in files.recent(runtime(), tenant, LATEST)],
+            plan=tenant.plan.capitalize(), uses=shown_uses(held.uses(tenant.limits)),
             attention=[shown(file) for file in files.attention(runtime(), tenant, ATTENTION)],
         )  # fmt: skip
 

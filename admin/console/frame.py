@@ -9,14 +9,15 @@ from flask import Response, request
 from flask_admin import expose
 from strongroom.access import Permission, Principal, Realm, Role
 from strongroom.auth import cookies
-from strongroom.buckets import service as buckets
 from strongroom.files import service as files
 from strongroom.http.context import current_principal, current_tenant, runtime
 from strongroom.http.permissions import permit
+from strongroom.quotas import service as quotas
 
 from admin import notices
 from admin.brand import brand_of
 from admin.pages import CONSOLE, nonce, page
+from admin.quotas import shown_notices
 from admin.views import PlainView
 
 View = Callable[..., Any]
@@ -78,12 +79,13 @@ def _frame() -> dict[str, Any]:
     tenant, principal = current_tenant(), current_principal()
     manages = principal.role.includes(Role.ADMIN)
     attention = files.count_attention(runtime(), tenant) if manages else {}
-    shown = notices.take()
+    shown, totals = notices.take(), quotas.totals(runtime(), tenant)
     return {
         "root": CONSOLE, "csp_nonce": nonce(), "csrf_token": cookies.csrf_token(principal.session_id) if principal.session_id else "",
         "brand": brand_of(tenant), "nav": _navigation(principal.role, sum(attention.values())),
         "principal": {"name": label_of(principal), "email": principal.email, "role": principal.role},
-        "quota": {"used_bytes": buckets.totals(runtime(), tenant).used_bytes, "limit_bytes": tenant.limits.quota_bytes},
+        "quota": {"used_bytes": totals.used_bytes, "limit_bytes": tenant.limits.quota_bytes},
+        "quota_notices": shown_notices(totals.uses(tenant.limits)) if manages else [],
         "flashes": shown.messages, "new_invite": shown.once.get("new_invite"), "new_key": shown.once.get("new_key"),
         "attention_counts": attention, "attention_total": sum(attention.values()),
         "can_write": principal.role.includes(Role.MEMBER), "can_manage": manages, "values": {}, "errors": {},

@@ -33,6 +33,7 @@ class Item(NamedTuple):
 NAVIGATION = (
     Item("Dashboard", "layout-dashboard", "/"),
     Item("Tenants", "building-community", "/tenants/"),
+    Item("Plans", "gauge", "/plans/"),
     Item("Operations", "activity", "/operations/"),
     Item("Jobs", "list-check", "/jobs/"),
     Item("Migrations", "refresh", "/migrations/", "Platform"),

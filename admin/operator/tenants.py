@@ -17,6 +17,7 @@ from strongroom.moving.models import Report
 from strongroom.operating import life, moves, overview, plans, service
 from strongroom.operating.schemas import NewTenantSchema
 from strongroom.operating.service import TenantFigures
+from strongroom.quotas import service as quotas
 from strongroom.users import service as users
 
 from admin.figures import daily_transfer, day_range
@@ -26,6 +27,7 @@ from admin.operator.frame import ADMIN, OperatorView, acts, shows
 from admin.operator.operations import shown
 from admin.pages import OPERATOR, go
 from admin.query import address
+from admin.quotas import shown_notices, shown_uses
 from admin.theme import format_bytes
 from tenants.models import Tenant
 
@@ -33,6 +35,7 @@ HERE = f"{OPERATOR}/tenants/"
 PAGE = 50
 STATES = {"active": "Active", "suspended": "Suspended", "deleting": "Deleting"}
 OF_PASSWORD = {"password": "owner_password", "email": "owner_email"}
+ALIVE = frozenset({"active", "suspended"})
 Act = Callable[..., Tenant]
 TYPED = ("name", "slug", "owner_email", "plan", "provider")
 
@@ -154,8 +157,10 @@ class Tenants(OperatorView):
     def _tenant(self, tenant: Tenant, errors: dict[str, str], status: int = 200) -> Response:
         name, start, end = day_range(request.args.get("range"))
         days = service.daily(runtime(), start=start, end=end, tenant_id=tenant.id)
+        uses = quotas.uses(runtime(), tenant) if tenant.status in ALIVE else []
         return self.show(
-            "tenant.html", status, tenant=_details(tenant), usage=daily_transfer(name, days), errors=errors,
+            "tenant.html", status, uses=shown_uses(uses), use_notices=shown_notices(uses), overrides=tenant.overrides,
+            tenant=_details(tenant), usage=daily_transfer(name, days), errors=errors,
             domains=_addresses(tenant), plans=_plans(), values={"plan": tenant.plan, "new_slug": field("new_slug")},
             move=_move(tenant), operation=shown_operation(tenant), grace_days=runtime().settings.deletion_grace_days,
             providers=[{"value": each.name, "label": f"{each.name} ({each.kind})"} for each in service.list_providers(runtime())],
@@ -175,7 +180,7 @@ def shown_operation(tenant: Tenant) -> dict[str, Any] | None:
 
 def _move(tenant: Tenant) -> Report | None:
     """Return how the tenant's move stands; None for one that is leaving."""
-    return moves.report(runtime(), tenant.slug) if tenant.status in {"active", "suspended"} else None
+    return moves.report(runtime(), tenant.slug) if tenant.status in ALIVE else None
 
 
 def _filters(counts: dict[str, int], chosen: str | None, search: str) -> list[dict[str, Any]]:
@@ -200,7 +205,7 @@ def _details(tenant: Tenant) -> dict[str, Any]:
     today = datetime.now(UTC).date()
     found = service.list_figures(runtime(), start=today, end=today, search=tenant.slug)
     figures = next(each for each in found if each.tenant.id == tenant.id)
-    alive = tenant.status in {"active", "suspended"}
+    alive = tenant.status in ALIVE
     return {
         **_row(figures, []), "suspended_reason": None, "cell": tenant.cell, "uploads_today": figures.uploads,
         "downloads_today": figures.downloads, "console_url": runtime().settings.tenant_url(tenant.slug, "/console/"),

@@ -9,12 +9,13 @@ from admin.operator.jobs import Jobs
 from admin.operator.migrations import Cells, Migrations
 from admin.operator.operations import Operations
 from admin.operator.operators import Operators
+from admin.operator.plans import Plans
 from admin.operator.providers import Providers
 from admin.operator.tenants import Tenants
 from admin.pages import OPERATOR
 
 PAGES: dict[str, type[OperatorView]] = {
-    "tenants": Tenants, "operations": Operations, "jobs": Jobs, "migrations": Migrations, "cells": Cells,
+    "tenants": Tenants, "plans": Plans, "operations": Operations, "jobs": Jobs, "migrations": Migrations, "cells": Cells,
     "providers": Providers, "operators": Operators, "audit": Audit,
 }  # fmt: skip
 

@@ -13,7 +13,8 @@ from uuid import UUID
 from strongroom import mail
 from strongroom.access import Role
 from strongroom.errors import MailRefused, NotFound
-from strongroom.quotas.models import FULL, Use
+from strongroom.quotas import words
+from strongroom.quotas.models import Use
 from strongroom.quotas.repository import totals
 from strongroom.runtime import Runtime
 from strongroom.users import repository as users
@@ -21,19 +22,6 @@ from strongroom.users.models import User
 from tenants.models import Tenant
 
 log = logging.getLogger(__name__)
-NAMES = {
-    "bytes": "storage", "files": "number of files", "users": "number of users", "buckets": "number of buckets",
-    "transfer": "transfer of this month",
-}  # fmt: skip
-THEN = {
-    "bytes": "No file can be stored until some are deleted, also from the trash, or the plan is changed.",
-    "files": "No new file can be stored until some are deleted, also from the trash, or the plan is changed.",
-    "users": "Nobody can be invited until a user is removed, or the plan is changed.",
-    "buckets": "No bucket can be made until one is removed, or the plan is changed.",
-    "transfer": "Nothing can be uploaded or downloaded until the next month begins (UTC), or the plan is changed.",
-}
-IN_BYTES = frozenset({"bytes", "transfer"})
-BYTES_A_UNIT = 1000
 
 
 def send(runtime: Runtime, tenant: Tenant, ids: Mapping[str, Any]) -> None:
@@ -58,24 +46,11 @@ def send(runtime: Runtime, tenant: Tenant, ids: Mapping[str, Any]) -> None:
 
 def compose(runtime: Runtime, tenant: Tenant, use: Use, user: User, notice_id: str) -> mail.Mail:
     """Return what is told to one user of a limit."""
-    name, what = tenant.brand.name, NAMES[use.resource]
-    state = "used up" if use.level >= FULL else f"{use.percent} % used"
+    subject = f"{tenant.brand.name}: {words.title(use)}"
     lines = [
-        f"The {what} of {name} is {state}: {amount(use.resource, use.used)} of {amount(use.resource, use.limit)}.",
-        THEN[use.resource] if use.level >= FULL else f"When all of it is used: {THEN[use.resource]}",
+        f"{words.title(use)}: {words.of(use)}.",
+        words.then(use),
         f"See {runtime.settings.tenant_url(tenant.slug, '/console/')}",
-        "You get this mail because you manage this account.",
+        f"You get this mail because you manage {tenant.brand.name}.",
     ]
-    return mail.Mail(to=user.email, subject=f"{name}: {what} {state}", text="\n\n".join(lines) + "\n", key=f"{notice_id}.{user.id}")
-
-
-def amount(resource: str, count: int) -> str:
-    """Return a number of things, or of bytes for people."""
-    if resource not in IN_BYTES:
-        return f"{count:,}"
-    value = float(count)
-    for unit in ("bytes", "KB", "MB", "GB", "TB"):
-        if value < BYTES_A_UNIT:
-            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
-        value /= BYTES_A_UNIT
-    return f"{value:.1f} PB"
+    return mail.Mail(to=user.email, subject=subject, text="\n\n".join(lines) + "\n", key=f"{notice_id}.{user.id}")

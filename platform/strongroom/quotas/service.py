@@ -6,7 +6,7 @@ time that it is reached: whoever notes it first tells it, in the same transactio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -41,9 +41,9 @@ def uses(runtime: Runtime, tenant: Tenant) -> list[Use]:
     return totals(runtime, tenant).uses(tenant.limits)
 
 
-def notices(runtime: Runtime, tenant: Tenant) -> list[Use]:
-    """Return the limits of which the tenant was told that they are nearly or wholly used up, and not well below again."""
-    return [use for use in uses(runtime, tenant) if use.level and use.next_level]
+def to_be_noticed(found: Iterable[Use]) -> list[Use]:
+    """Return the limits that are nearly or wholly used up: those of which the tenant was told, and that are not well below again."""
+    return [use for use in found if use.level and use.next_level]
 
 
 def check(runtime: Runtime, tenant: Tenant) -> list[Use]:
