@@ -140,7 +140,12 @@ class Settings(BaseSettings):
     worker_processes: int = Field(default=3, gt=0, description="Worker processes started by `strongroom up`.")
 
     broker_url: str = Field(description="Celery's broker: `redis://…`, `amqp://…` or `sqla+postgresql+psycopg://…`.")
-    rate_limit_storage: str = Field(default="memory://", description="Where request rates are counted: `memory://` or `redis://…`.")
+    rate_limit_storage: str = Field(
+        default="memory://",
+        pattern="^(memory://|shared:///.+|rediss?://.+|unix://.+)$",
+        description="Where request rates are counted: `redis://…` by all processes together; `shared:///path/to/a/file` by those of this "
+        "machine (`strongroom up` does); `memory://` by each process for itself.",
+    )
     job_lease_s: int = Field(default=60, gt=2, description="A job whose worker has been silent for so long is given to another.")
     job_tenant_limit: int = Field(default=2, gt=0, description="Jobs of one tenant that may run at the same time.")
     job_attempts: int = Field(default=8, gt=0, description="Tries before a job is parked for the operator.")

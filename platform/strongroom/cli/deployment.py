@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 
@@ -83,6 +84,7 @@ class Deployment:
         defaults: dict[str, Any] = {
             "broker_url": broker, "allow_tenant_header": True, "public_port": None if port == 80 else port,  # noqa: PLR2004 - HTTP's own
             "platform_hosts": sorted(hosts), "pool_size": 12,
+            "rate_limit_storage": f"shared://{quote(str(self.state.run_dir / 'rates'))}",
         }  # fmt: skip
         chosen = {name: value for name, value in defaults.items() if PREFIX + name.upper() not in os.environ}
         return {**fixed, **chosen}

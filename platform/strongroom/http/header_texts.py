@@ -30,6 +30,8 @@ NAMES: dict[str, tuple[str, str]] = {
     "Last-Modified": ("string", "Since when the file is surely what it is."),
     "Location": ("string", "The address of what was made, or where the bytes are."),
     "Range": ("string", "`bytes=…`: one or several parts of the file."),
+    "RateLimit": ("string", "`r`: requests left in this window; `t`: seconds until the next one begins."),
+    "RateLimit-Policy": ("string", "`q`: requests that may be made in `w` seconds, by the tenant as a whole."),
     "Retry-After": ("integer", "After how many seconds to try again."),
     "Strongroom-File-Id": ("string", "The file that the upload has become."),
     "Tus-Checksum-Algorithm": ("string", "The algorithms that `Upload-Checksum` may name."),

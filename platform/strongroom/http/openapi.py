@@ -27,7 +27,7 @@ from strongroom.http.problems import CONTENT_TYPE
 
 VARIABLE = re.compile(r"<(?:[a-z]+:)?([a-z_]+)>")
 OTHERS = "other methods"
-COMMON = ("X-Request-Id",)
+COMMON = ("X-Request-Id", "RateLimit", "RateLimit-Policy")
 WITH_RETRY = frozenset({409, 423, 429, 502, 503})
 OF_STATUS = {401: ("WWW-Authenticate",), 405: ("Allow",), 416: ("Content-Range",)}
 ALWAYS = (

@@ -1,27 +1,32 @@
-"""The wall of pace inside one process: no tenant holds more than its share of the threads; request rates per tenant.
+"""The wall of pace: no tenant holds more than its share of a process's threads, nor makes more requests than its plan allows.
 
 A slow client holds a thread for as long as it sends or receives. Threads are counted per tenant from the moment the
-tenant is known until the last byte of the answer has gone.
+tenant is known until the last byte of the answer has gone. Requests are counted once the caller is known: whoever is refused
+at the door uses up nothing of the tenant's.
 """
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from flask import Flask, Response, g, request
-from flask_limiter import Limiter
+from flask_limiter import Limiter, RequestLimit
 from flask_limiter.util import get_remote_address
 
 from strongroom.config import Settings
-from strongroom.errors import TenantBusy, Unauthenticated, ValidationFailed
-from strongroom.http.windows import Windows
+from strongroom.errors import TenantBusy, TooManyRequests, Unauthenticated, ValidationFailed
+from strongroom.http.rates import Meter, Rate, storage_uri
 
 View = TypeVar("View", bound=Callable[..., Any])
 NO_TENANT = UUID(int=0)
+OF_AN_ADDRESS = 200
+METER = "strongroom.meter"
 
 
 class ThreadShares:
@@ -75,10 +80,10 @@ def rate_key() -> str:
     return f"tenant:{tenant.id}" if tenant is not None else f"address:{get_remote_address()}"
 
 
-def rate_limit() -> str:
-    """Return the limit of the tenant's plan."""
+def rate_limit() -> int:
+    """Return how many requests in a second the tenant's plan allows."""
     tenant = g.get("tenant")
-    return f"{tenant.limits.requests_per_s if tenant is not None else 200}/second"
+    return tenant.limits.requests_per_s if tenant is not None else OF_AN_ADDRESS
 
 
 def login_key() -> str:
@@ -88,7 +93,12 @@ def login_key() -> str:
     return f"{rate_key()}:login:{str(email).strip().casefold()[:320]}"
 
 
-limiter = Limiter(rate_key, default_limits=[rate_limit], strategy="fixed-window")
+def _note_breach(limit: RequestLimit) -> None:
+    g.retry_after_s = max(1, math.ceil(limit.reset_at - time.time()))
+
+
+limiter = Limiter(rate_key, strategy="fixed-window", on_breach=_note_breach)
+"""Counts wrong passwords; requests as such are counted by a `Meter`, in one step with what is left."""
 
 
 def limit_failed_logins(view: View) -> View:
@@ -103,11 +113,30 @@ def _failed(response: Response) -> bool:
 
 
 def install_pace(app: Flask, settings: Settings) -> None:
-    """Count requests, and give threads back."""
-    app.config["RATELIMIT_STORAGE_URI"] = settings.rate_limit_storage.replace("memory://", f"{Windows.STORAGE_SCHEME[0]}://")
+    """Count requests, tell with each answer how many are left, and give threads back."""
+    app.config["RATELIMIT_STORAGE_URI"] = storage_uri(settings.rate_limit_storage)
     app.config["RATELIMIT_IN_MEMORY_FALLBACK_ENABLED"] = False
     app.config["RATELIMIT_SWALLOW_ERRORS"] = True
     limiter.init_app(app)
+    meter = app.extensions[METER] = Meter(settings.rate_limit_storage)
+
+    @app.before_request
+    def _count() -> None:
+        if request.endpoint is None or request.endpoint.rpartition(".")[2] == "static":
+            return
+        rate = g.rate = meter.count(rate_key(), rate_limit())
+        if rate.is_over:
+            text = f"At most {rate.limit} requests a second are answered."
+            raise TooManyRequests(text, retry_after_s=rate.resets_in_s, limit=rate.limit)
+
+    @app.after_request
+    def _tell(response: Response) -> Response:
+        rate: Rate | None = g.get("rate")
+        if rate is not None:
+            response.headers.update(rate.headers())
+        if (retry_after_s := g.pop("retry_after_s", None)) is not None:
+            response.headers["Retry-After"] = str(retry_after_s)
+        return response
 
     @app.teardown_request
     def _give_back(_error: BaseException | None) -> None:

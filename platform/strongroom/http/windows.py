@@ -31,14 +31,18 @@ class Windows(Storage):
 
     def incr(self, key: str, expiry: float, amount: int = 1) -> int:
         """Count; return how many there are in the window."""
+        return self.hit(key, expiry, amount)[0]
+
+    def hit(self, key: str, window_s: float, amount: int = 1) -> tuple[int, float]:
+        """Count; return how many there are in the window, and how many seconds are left of it."""
         now = time.time()
         with self._lock:
             count, ends = self._windows.get(key, (0, 0.0))
             if ends <= now:
-                count, ends = 0, now + expiry
+                count, ends = 0, now + window_s
                 self._forget(now)
             self._windows[key] = (count + amount, ends)
-        return count + amount
+        return count + amount, ends - now
 
     def get(self, key: str) -> int:
         """Return how many there are in the window."""
