@@ -65,7 +65,7 @@ def wrong_limits(limits: Mapping[str, int]) -> dict[str, list[str]]:
     """Return what is wrong with each of the limits, by name."""
     wrong: dict[str, list[str]] = {}
     for name, value in limits.items():
-        least, most = (1 if name in AT_LEAST_ONE else 0), MOST_OF.get(name, MOST)
+        least, most = (1 if name in AT_LEAST_ONE else 0), MOST_OF.get(name, 2**63 - 1)
         if name not in LIMIT_NAMES:
             wrong[name] = ["Unknown limit."]
         elif not least <= value <= most:

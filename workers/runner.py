@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection
+from strongroom.config import Settings
 from strongroom.errors import DatabaseUnavailable
 from strongroom.jobs import queue
 from strongroom.jobs.queue import Job
@@ -35,7 +36,7 @@ def run_one(runtime: Runtime, cell: str) -> bool:
     """Claim and do one job; False when there is none."""
     settings = runtime.settings
     with runtime.databases.cell(cell) as connection:
-        job = queue.claim(connection, lease_s=settings.job_lease_s, tenant_limit=settings.job_tenant_limit)
+        job = queue.claim(connection, lease_s=settings.job_lease_s, tenant_limit=_tenant_limit(settings))
     if job is None:
         return False
     context = {"job_id": str(job.id), "tenant_id": str(job.tenant_id), "kind": job.kind, "attempt": job.attempts}
@@ -50,6 +51,11 @@ def run_one(runtime: Runtime, cell: str) -> bool:
         _write_down(runtime, cell, lambda connection: queue.finish(connection, job))
         log.info("job done", extra={**context, "duration_s": round(time.monotonic() - began, 3)})
     return True
+
+
+def _tenant_limit(settings: Settings) -> int:
+    """Return how many jobs of one tenant may run: where there are several workers one is left to others, however long its jobs take."""
+    return min(settings.job_tenant_limit, max(1, settings.worker_processes - 1))
 
 
 def _put_back(runtime: Runtime, cell: str, job: Job, error: str) -> None:

@@ -147,13 +147,15 @@ class Settings(BaseSettings):
         "machine (`strongroom up` does); `memory://` by each process for itself.",
     )
     job_lease_s: int = Field(default=60, gt=2, description="A job whose worker has been silent for so long is given to another.")
-    job_tenant_limit: int = Field(default=2, gt=0, description="Jobs of one tenant that may run at the same time.")
+    job_tenant_limit: int = Field(
+        default=2, gt=0, description="Jobs of one tenant that may run at the same time; never all worker processes."
+    )
     job_attempts: int = Field(default=8, gt=0, description="Tries before a job is parked for the operator.")
     dispatch_interval_s: float = Field(default=5.0, gt=0, description="How often lost job messages are looked for and sent again.")
     usage_delay_s: float = Field(default=1.0, ge=0, description="How long usage entries are gathered before they are rolled up.")
 
     smtp_host: str | None = Field(default=None, description="Server that takes mail. None: no mail is sent.")
-    smtp_port: int = Field(default=587, gt=0, lt=65536, description="Its port.")
+    smtp_port: int = Field(default=587, gt=0, lt=65536, description="Port of that server.")
     smtp_security: str = Field(
         default="starttls",
         pattern="^(starttls|tls|none)$",
