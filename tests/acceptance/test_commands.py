@@ -18,10 +18,11 @@ up | migrate | doctor | tenant | tenant create | tenant list | tenant show | ten
 | operator | operator create | operator list | provider | provider add | provider list | provider test | provider update
 | provider delete | provider rotate-secrets | tenant set-provider | tenant move-bytes | stats | stats verify
 | serve | worker | beat | bootstrap-sql | migrate freeze | migrate unfreeze | cell | cell list | cell show
+| plan | plan add | plan list | plan show | plan update | plan delete | tenant set-plan
 """
 COMMANDS = [(), *(tuple(name.split()) for name in NAMES.split("|"))]
 ANSWERING = [command for command in COMMANDS if command and command[0] not in {"serve", "worker", "beat", "bootstrap-sql"}]
-GROUPS = {("cell",), ("tenant",), ("operator",), ("provider",), ("stats",)}
+GROUPS = {("cell",), ("plan",), ("tenant",), ("operator",), ("provider",), ("stats",)}
 
 
 def fresh_slug() -> str:
@@ -92,6 +93,27 @@ def test_tenant_from_creation_to_deletion(deployment: Deployment) -> None:
     done = deployment.command("tenant", "operations", slug)["items"]
     assert [each["kind"] for each in done] == ["delete", "restore", "delete", "rename", "resume", "suspend"]
     assert {step["name"]: step["state"] for step in done[0]["steps"]}["bytes"] == "done"
+
+
+def test_plans(deployment: Deployment) -> None:
+    tenant, name = deployment.tenant(), f"plan-{fresh_slug()}"
+    made = deployment.command("plan", "add", name, "--limit", "quota_buckets=1", "--limit", "requests_per_s=900")
+    assert (made["name"], made["tenants"], made["limits"]["quota_buckets"]) == (name, 0, 1)
+    assert made["limits"]["quota_users"] == deployment.command("plan", "show", "standard")["limits"]["quota_users"]
+    assert deployment.command("tenant", "set-plan", tenant.slug, name)["plan"] == name
+    wait_until(lambda: tenant.owner.quota()["plan"] == name, 5, "the plan to be seen")
+    tenant.owner.bucket("media")
+    refused = tenant.owner.post("/api/v1/buckets", json={"name": "another"})
+    assert_problem(refused, 507, "quota_exceeded")
+    assert '"requests";q=900;w=1' in refused.headers["RateLimit-Policy"]
+    assert (deployment.state / "run" / "rates").read_bytes().strip(b"\0"), "the processes count together"
+    assert deployment.command("plan", "update", name, "--limit", "quota_buckets=2")["tenants"] == 1
+    wait_until(lambda: tenant.owner.post("/api/v1/buckets", json={"name": "another"}).status_code == 201, 5, "the change to be seen")
+    assert name in [each["name"] for each in deployment.command("plan", "list")["items"]]
+    done = deployment.run("plan", "delete", name, "--json")
+    assert (done.returncode, json.loads(done.stderr)["code"]) == (1, "plan_in_use")
+    deployment.command("tenant", "set-plan", tenant.slug, "standard")
+    assert deployment.command("plan", "delete", name) == {"deleted": name}
 
 
 def test_deleting_takes_bytes_and_a_new_tenant_of_that_name_starts_empty(deployment: Deployment) -> None:

@@ -252,7 +252,7 @@ def test_archives_that_are_none(world: World, archive: bytes, slug: str, how: st
 
 
 def test_more_than_the_plan_has_room_for(world: World, archive: bytes, slug: str) -> None:
-    for limits in ({"quota_bytes": 1000}, {"quota_files": 2}):
+    for limits in ({"quota_bytes": 1000}, {"quota_files": 2}, {"quota_buckets": 0}):
         with pytest.raises(QuotaExceeded):
             import_(world, archive, slug, limits=limits)
         assert nothing_is_left(world, slug)

@@ -12,6 +12,7 @@ from strongroom.errors import ExportRefused, QuotaExceeded
 from strongroom.events.service import emit
 from strongroom.files.repository import insert_blocks
 from strongroom.jobs.queue import enqueue
+from strongroom.quotas import repository as quotas
 from strongroom.runtime import Runtime
 from strongroom.scanning.types import sniff
 from strongroom.takeout import arrival, repository
@@ -99,7 +100,7 @@ class Arriving:
         with self._runtime.tenant(self._tenant) as connection:
             size_bytes, count = arrival.totals(connection)
             wrong = arrival.contradictions(connection)
-            owners = arrival.owners(connection)
+            owners, held = arrival.owners(connection), quotas.totals(connection)
         if wrong:
             raise ExportRefused(f"{wrong} files and versions do not belong together.")
         if not owners:
@@ -107,6 +108,9 @@ class Arriving:
         limits = self._tenant.limits
         if size_bytes > limits.quota_bytes or count > limits.quota_files:
             detail = f"It needs room for {count} files and {size_bytes} bytes; give the tenant a plan or limits that have it."
+            raise QuotaExceeded(detail)
+        if held.used_users > limits.quota_users or held.used_buckets > limits.quota_buckets:
+            detail = f"It needs room for {held.used_users} users and {held.used_buckets} buckets; the plan or limits must have it."
             raise QuotaExceeded(detail)
 
     def _bytes(self) -> None:
