@@ -14,7 +14,7 @@ from email.errors import HeaderParseError, MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import formatdate
+from email.utils import formatdate, parseaddr
 
 from strongroom.config import Settings
 from strongroom.errors import MailRefused, MailUnavailable
@@ -71,7 +71,7 @@ def to_message(settings: Settings, mail: Mail) -> EmailMessage:
     message["From"] = sender
     message["Subject"] = " ".join(mail.subject.split())  # names are tenants' own: no line of theirs becomes a header
     message["Date"] = formatdate()
-    message["Message-ID"] = f"<{mail.key}@{sender.rpartition('@')[2]}>"
+    message["Message-ID"] = f"<{mail.key}@{parseaddr(sender)[1].rpartition('@')[2]}>"
     message["Auto-Submitted"] = "auto-generated"
     message.set_content(mail.text)
     return message

@@ -31,7 +31,10 @@ NAMES: dict[str, tuple[str, str]] = {
     "Location": ("string", "The address of what was made, or where the bytes are."),
     "Range": ("string", "`bytes=…`: one or several parts of the file."),
     "RateLimit": ("string", "`r`: requests left in this window; `t`: seconds until the next one begins."),
-    "RateLimit-Policy": ("string", "`q`: requests that may be made in `w` seconds, by the tenant as a whole."),
+    "RateLimit-Policy": (
+        "string",
+        "`q`: requests that may be made in `w` seconds, by the tenant as a whole; where there is none, from one address.",
+    ),
     "Retry-After": ("integer", "After how many seconds to try again."),
     "Strongroom-File-Id": ("string", "The file that the upload has become."),
     "Tus-Checksum-Algorithm": ("string", "The algorithms that `Upload-Checksum` may name."),
