@@ -20,7 +20,7 @@ CONSOLE = (
 )  # fmt: skip
 OPERATOR = (
     "/", "/?range=7d", "/tenants/", "/tenants/?state=suspended", "/tenants/new", "/tenants/{slug}", "/tenants/{slug}?range=90d", "/jobs/",
-    "/jobs/?state=done", "/providers/", "/operators/", "/audit/",
+    "/jobs/?state=done", "/plans/", "/plans/new", "/plans/standard/edit", "/providers/", "/operators/", "/audit/",
 )  # fmt: skip
 LONG = "a rather long name of a folder/" + "and-a-file-whose-name-has-no-place-to-break-" * 3 + ".txt"
 
