@@ -193,6 +193,7 @@ FIELDS: dict[tuple[str, str, str], Field] = {
     ("get", "/api/v1/buckets", "cursor"): CURSOR,
     ("get", "/api/v1/buckets/{bucket}/files", "cursor"): CURSOR,
     ("get", "/api/v1/trash", "cursor"): CURSOR,
+    ("get", "/api/v1/tenant/settings/versions", "cursor"): CURSOR,
     ("get", "/api/v1/uploads", "cursor"): CURSOR,
     ("get", "/api/v1/files/{file_id}/blocks", "cursor"): CURSOR,
     ("get", "/api/v1/files/{file_id}/blocks", "version"): VERSION,

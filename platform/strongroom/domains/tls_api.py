@@ -11,7 +11,7 @@ from flask import Blueprint, Response, request
 from strongroom.errors import NotFound, UnknownHost
 from strongroom.http.context import runtime
 from strongroom.http.hosts import host_name, is_platform_host
-from strongroom.http.pace import limiter
+from strongroom.http.pace import uncounted
 from strongroom.http.permissions import anywhere
 from tenants.models import TenantStatus
 
@@ -22,7 +22,7 @@ PASSED_ON = ("X-Forwarded-For", "Forwarded")
 
 @blueprint.get("/ask")
 @anywhere
-@limiter.exempt  # the proxy is one address, and asks for everybody
+@uncounted  # the proxy is one address, and asks for everybody
 def ask() -> Response:
     """Answer 200 for a name that leads to a tenant, else 404. Costs at most one query by an index, for a name not seen lately."""
     if not _is_asked_directly() or not _leads_to_a_tenant(request.args.get("domain", "")):

@@ -26,7 +26,7 @@ from strongroom.http.rates import Meter, Rate, storage_uri
 View = TypeVar("View", bound=Callable[..., Any])
 NO_TENANT = UUID(int=0)
 OF_AN_ADDRESS = 200
-METER = "strongroom.meter"
+METER, UNCOUNTED = "strongroom.meter", "strongroom_uncounted"
 
 
 class ThreadShares:
@@ -108,6 +108,12 @@ def limit_failed_logins(view: View) -> View:
     return cast(View, one(all_(view)))
 
 
+def uncounted(view: View) -> View:
+    """Mark a view that one caller asks for everybody, and that costs next to nothing."""
+    setattr(view, UNCOUNTED, True)
+    return view
+
+
 def limit_dns_lookups(view: View) -> View:
     """Mark a view that asks name servers which the caller names: thirty a minute for a tenant, so that they are not flooded from here."""
     return cast(View, limiter.limit("30/minute", key_func=lambda: f"{rate_key()}:dns", override_defaults=False)(view))
@@ -128,6 +134,8 @@ def install_pace(app: Flask, settings: Settings) -> None:
     @app.before_request
     def _count() -> None:
         if request.endpoint is None or request.endpoint.rpartition(".")[2] == "static":
+            return
+        if getattr(app.view_functions[request.endpoint], UNCOUNTED, False):
             return
         rate = g.rate = meter.count(rate_key(), rate_limit())
         if rate.is_over:

@@ -15,7 +15,7 @@ from strongroom.probe.things import SEND
 
 ONLY_READING = frozenset({"GET", "HEAD"})
 OF_TENANTS = frozenset({Realm.TENANT, Realm.CONSOLE, Realm.PUBLIC})
-NAMELESS = frozenset({"number", "path", "filename", "digest"})
+NAMELESS = frozenset({"number", "path", "filename", "digest", "version"})
 """Arguments that name nothing by themselves."""
 
 

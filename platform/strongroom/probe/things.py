@@ -24,6 +24,7 @@ BUCKET, OTHER_BUCKET, PATH = "probe-bucket", "probe-other", "probe/secret.txt"
 TUS = {"Tus-Resumable": "1.0.0"}
 CHUNK = {**TUS, "Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
 BOUNDARY = "probe"
+DOMAIN = "strongroom-isolation-probe"  # claimed by a stand-in, never proven, and forgotten with it
 FORM = (
     f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="f"; filename="secret.txt"\r\n\r\noverwritten\r\n--{BOUNDARY}--\r\n'
 ).encode()
@@ -100,6 +101,7 @@ def furnish(runtime: Runtime, door: Door, party: Party) -> None:
     invited = users.invite_user(runtime, party.tenant, SYSTEM, email="guest@probe.invalid", role=Role.MEMBER)
     things["console_door.token"] = invited.token
     _provider(runtime, party)
+    things["domain"] = ask("POST", "/api/v1/tenant/domains", 201, json={"domain": f"{DOMAIN}-{new_id().hex[-12:]}.com"})["domain"]
 
 
 Ask = Callable[..., Any]
@@ -172,6 +174,8 @@ def unlike(thing: str, argument: str) -> str:
         return str(new_id())
     if argument == "number":
         return thing
+    if argument == "domain":
+        return f"{DOMAIN}-{new_id().hex[-12:]}.com"
     if argument == "token":  # another signature
         return thing[:-8] + "".join("A" if letter != "A" else "B" for letter in thing[-8:])
     return thing[:-6] + new_id().hex[-6:]
