@@ -110,7 +110,7 @@ def test_plans(deployment: Deployment) -> None:
     assert deployment.command("plan", "update", name, "--limit", "quota_buckets=2")["tenants"] == 1
     wait_until(lambda: tenant.owner.post("/api/v1/buckets", json={"name": "another"}).status_code == 201, 5, "the change to be seen")
     assert name in [each["name"] for each in deployment.command("plan", "list")["items"]]
-    done = deployment.run("plan", "delete", name, "--json")
+    done = deployment.run("plan", "delete", name, "--json", "--state", deployment.state)
     assert (done.returncode, json.loads(done.stderr)["code"]) == (1, "plan_in_use")
     deployment.command("tenant", "set-plan", tenant.slug, "standard")
     assert deployment.command("plan", "delete", name) == {"deleted": name}

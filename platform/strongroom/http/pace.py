@@ -123,6 +123,13 @@ def _failed(response: Response) -> bool:
     return response.status_code in {Unauthenticated.status, ValidationFailed.status}
 
 
+def _is_counted(app: Flask) -> bool:
+    endpoint = request.endpoint
+    if endpoint is None or endpoint.rpartition(".")[2] == "static":
+        return False
+    return not getattr(app.view_functions[endpoint], UNCOUNTED, False)
+
+
 def install_pace(app: Flask, settings: Settings) -> None:
     """Count requests, tell with each answer how many are left, and give threads back."""
     app.config["RATELIMIT_STORAGE_URI"] = storage_uri(settings.rate_limit_storage)
@@ -133,9 +140,7 @@ def install_pace(app: Flask, settings: Settings) -> None:
 
     @app.before_request
     def _count() -> None:
-        if request.endpoint is None or request.endpoint.rpartition(".")[2] == "static":
-            return
-        if getattr(app.view_functions[request.endpoint], UNCOUNTED, False):
+        if not _is_counted(app):
             return
         rate = g.rate = meter.count(rate_key(), rate_limit())
         if rate.is_over:
