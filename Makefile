@@ -34,7 +34,7 @@ lint: $(VENV)/.dev  ## ruff, mypy --strict, import-linter
 
 test: $(VENV)/.dev  ## everything but the slow tests, on real servers (PYTEST_ARGS=… goes to pytest)
 	@bash tests/services/install.sh
-	@$(BIN)/pytest -n 2 --dist loadfile -m "not slow" $(PYTEST_ARGS)
+	@$(BIN)/pytest -n 3 --dist loadfile -m "not slow" $(PYTEST_ARGS)
 
 test-slow: $(VENV)/.dev  ## the slow tests: crashes, outages, slow clients, moves (CI runs both)
 	@bash tests/services/install.sh
@@ -43,7 +43,7 @@ test-slow: $(VENV)/.dev  ## the slow tests: crashes, outages, slow clients, move
 ON_15 := tests/walls tests/db tests/tenants tests/fleet tests/isolation
 test-postgres15: $(VENV)/.dev  ## walls, tenancy and migrations on Debian's PostgreSQL 15 (one of the slow tests runs it too)
 	@bash tests/services/install.sh
-	@STRONGROOM_TEST_POSTGRES=15 $(BIN)/pytest -n 2 --dist loadfile -m "not slow" $(ON_15) $(PYTEST_ARGS)
+	@STRONGROOM_TEST_POSTGRES=15 $(BIN)/pytest -n 3 --dist loadfile -m "not slow" $(ON_15) $(PYTEST_ARGS)
 
 docs: $(VENV)/.run  ## renew the pages of docs/reference that are made from the code
 	@$(BIN)/strongroom reference settings > docs/reference/settings.md
