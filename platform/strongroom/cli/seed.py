@@ -10,6 +10,7 @@ from strongroom.db.ids import new_id
 from strongroom.errors import AlreadyExists, NotFound
 from strongroom.operating import service as operating
 from strongroom.runtime import Runtime
+from strongroom.security.passwords import hash_password
 from strongroom.users import service as users
 from tenants import service as tenants
 from tenants.models import Tenant
@@ -25,7 +26,9 @@ def seed_demo(runtime: Runtime, credentials: dict[str, str]) -> None:
     """Make the demo tenant, or what is missing of it. Idempotent."""
     tenant = _tenant(runtime, credentials)
     if not any(user.email == credentials["email"] for user in users.list_users(runtime, tenant)):
-        users.create_owner(runtime, tenant, email=credentials["email"], password=credentials["password"], name="Acme Owner")
+        users.create_owner(
+            runtime, tenant, email=credentials["email"], password_hash=hash_password(credentials["password"]), name="Acme Owner"
+        )
     system = Principal(new_id(), "", "", Role.OWNER)
     for name, policy in BUCKETS:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -17,7 +18,7 @@ from strongroom.jobs import queue
 from strongroom.jobs.queue import Job
 from strongroom.quotas import service as quotas
 from strongroom.runtime import Runtime
-from strongroom.security.passwords import check_password
+from strongroom.security.passwords import check_password, hash_password
 from strongroom.users import service as users
 from tenants import repository
 from tenants import service as tenants
@@ -63,13 +64,15 @@ def create_tenant(
     """
     users.check_email(owner_email)
     check_password(owner_password)
+    with ThreadPoolExecutor(1) as pool:  # hashing takes as long as the database takes for the schema
+        hashed = pool.submit(hash_password, owner_password)
 
-    def make_owner(tenant: Tenant) -> None:
-        users.ensure_owner(runtime, tenant, email=owner_email, password=owner_password)
+        def make_owner(tenant: Tenant) -> None:
+            users.ensure_owner(runtime, tenant, email=owner_email, password_hash=hashed.result())
 
-    tenant = tenants.create_tenant(
-        runtime.databases, slug=slug, name=name, provider=provider, plan=plan, limits=limits, before_active=make_owner
-    )
+        tenant = tenants.create_tenant(
+            runtime.databases, slug=slug, name=name, provider=provider, plan=plan, limits=limits, before_active=make_owner
+        )
     runtime.registry.forget()
     operators.record(runtime.databases, operator, "tenant.create", slug, {"tenant_id": str(tenant.id)})
     return tenant

@@ -43,19 +43,19 @@ def check_email(email: str) -> str:
     return email.strip()
 
 
-def create_owner(runtime: Runtime, tenant: Tenant, *, email: str, password: str, name: str = "") -> User:
+def create_owner(runtime: Runtime, tenant: Tenant, *, email: str, password_hash: str, name: str = "") -> User:
     """Make the first owner of a tenant, on behalf of the operator.
 
     Raises:
         AlreadyExists, ValidationFailed, QuotaExceeded
     """
-    return _create(runtime, tenant, SYSTEM_ACTOR, email=email, name=name, role=Role.OWNER, password=password)
+    return _create(runtime, tenant, SYSTEM_ACTOR, email=email, name=name, role=Role.OWNER, password_hash=password_hash)
 
 
-def ensure_owner(runtime: Runtime, tenant: Tenant, *, email: str, password: str) -> None:
+def ensure_owner(runtime: Runtime, tenant: Tenant, *, email: str, password_hash: str) -> None:
     """Make the first owner unless an earlier, interrupted try has."""
     try:
-        create_owner(runtime, tenant, email=email, password=password)
+        create_owner(runtime, tenant, email=email, password_hash=password_hash)
     except AlreadyExists:
         return
 
@@ -67,16 +67,22 @@ def create_user(runtime: Runtime, tenant: Tenant, principal: Principal, *, email
         AlreadyExists, ValidationFailed, QuotaExceeded, Forbidden (only owners make owners)
     """
     _may_give(principal, role)
-    return _create(runtime, tenant, principal.actor, email=email, name=name, role=role, password=password)
+    return _create(runtime, tenant, principal.actor, email=email, name=name, role=role, password_hash=hash_password(password))
 
 
-def _create(runtime: Runtime, tenant: Tenant, actor: dict[str, Any], *, email: str, name: str, role: Role, password: str) -> User:
+def _create(runtime: Runtime, tenant: Tenant, actor: dict[str, Any], *, email: str, name: str, role: Role, password_hash: str) -> User:
     email = check_email(email)
-    hashed = hash_password(password)
     with runtime.tenant(tenant) as connection:
         room.check_number(connection, "users", users_table, tenant.limits.quota_users)
         user = repository.insert_user(
-            connection, id=new_id(), email=email, email_key=email_key(email), name=name, role=role, status="active", password_hash=hashed
+            connection,
+            id=new_id(),
+            email=email,
+            email_key=email_key(email),
+            name=name,
+            role=role,
+            status="active",
+            password_hash=password_hash,
         )
         emit(connection, "user.created", user.id, {"email": email, "role": role}, actor)
     return user
