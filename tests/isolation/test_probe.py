@@ -26,7 +26,9 @@ def everything(world: World, tenant: Tenant) -> Any:
     counts = world.sql(
         "SELECT (SELECT count(*) FROM strongroom.tenants) AS tenants, (SELECT count(*) FROM strongroom.operators) AS operators, "
         "(SELECT count(*) FROM strongroom.providers) AS providers, (SELECT count(*) FROM strongroom.jobs) AS jobs, "
-        "(SELECT count(*) FROM strongroom.paused_tenants) AS paused, (SELECT count(*) FROM pg_roles) AS roles"
+        "(SELECT count(*) FROM strongroom.paused_tenants) AS paused, "
+        "(SELECT count(*) FROM pg_roles WHERE NOT EXISTS (SELECT FROM pg_shdepend d JOIN pg_database b ON b.oid = d.dbid "
+        "WHERE d.refobjid = pg_roles.oid AND b.datname <> current_database())) AS roles"  # other databases' come and go
     )
     return held, counts, sorted(path for path in world.files_dir.rglob("*") if path.is_file())
 
