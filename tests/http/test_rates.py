@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -21,7 +20,7 @@ from strongroom.http.shared_windows import SharedWindows
 
 from tests.factories import Account, World, ok, problem
 from tests.services.processes import free_port
-from tests.services.redis import BINARY, redis_server
+from tests.services.redis import redis_server
 from tests.slow import all_at_once
 
 ACCOUNT = "/api/v1/account"
@@ -30,8 +29,6 @@ HOUR_S = 3600.0
 
 @pytest.fixture(scope="module")
 def redis_url() -> Iterator[str]:
-    if not BINARY.exists() and os.environ.get("CI") != "true":
-        pytest.skip("redis-server is not installed; see tests/services/install.sh")
     with redis_server() as (url, _):
         yield url
 
@@ -133,8 +130,6 @@ def test_what_is_told(count: int, left_s: float, told: str) -> None:
 def test_without_redis_each_process_counts_for_itself_until_it_is_back(
     world: World, account: Account, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    if not BINARY.exists() and os.environ.get("CI") != "true":
-        pytest.skip("redis-server is not installed; see tests/services/install.sh")
     monkeypatch.setattr(redis_windows, "PAUSE_S", 0.0)
     monkeypatch.setattr(redis_windows, "LONGEST_PAUSE_S", 0.0)
     account.tokens = world.sign_in(account)

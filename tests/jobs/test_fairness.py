@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -19,7 +18,7 @@ from tenants.models import Tenant
 from tests.acceptance.waiting import wait_until
 from tests.factories import World
 from tests.services.processes import running
-from tests.services.redis import BINARY, redis_server
+from tests.services.redis import redis_server
 from workers import runner
 
 MANY = 10_000
@@ -30,8 +29,6 @@ FEW = 5
 
 @pytest.fixture
 def broker() -> Iterator[Redis]:
-    if not BINARY.exists() and os.environ.get("CI") != "true":
-        pytest.skip("redis-server is not installed; see tests/services/install.sh")
     with redis_server() as (url, _), Redis.from_url(url) as client:
         yield client
 

@@ -9,11 +9,12 @@ import contextlib
 import dataclasses
 import json
 import sys
+import time
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import click
@@ -22,6 +23,9 @@ from strongroom.config import Settings, load_settings
 from strongroom.embedded.errors import EmbeddedError
 from strongroom.errors import ConfigurationError, DomainError
 from strongroom.runtime import Runtime
+
+Seen = TypeVar("Seen")
+LOOK_S = 0.5
 
 OPERATOR = "command line"
 
@@ -56,6 +60,16 @@ class Session:
             finally:
                 runtime.announcer.flush()
                 runtime.close()
+
+    def watch(self, look: Callable[[], Seen], is_over: Callable[[Seen], bool], line: Callable[[Seen], str]) -> Seen:
+        """Look at what workers do until it is over; tell people each line that differs from the one before. Return the last look."""
+        told = ""
+        while not is_over(seen := look()):
+            if not self.as_json and (now := line(seen)) != told:
+                click.echo(now, err=True)
+                told = now
+            time.sleep(LOOK_S)  # the workers tell nobody how far they are: their rows do, when asked
+        return seen
 
     def show(self, value: Any, text: str) -> None:
         """Print the answer: for people, or as one JSON document."""

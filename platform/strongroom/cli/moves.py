@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 from typing import Any
 
@@ -12,9 +11,6 @@ from strongroom.cli.context import OPERATOR, Session, command_options, size
 from strongroom.cli.tenants import tenant
 from strongroom.moving.models import MoveState, Report
 from strongroom.operating import moves, providers
-from strongroom.runtime import Runtime
-
-LOOK_S = 1.0
 
 
 @tenant.command(name="set-provider")
@@ -48,22 +44,14 @@ def move_bytes(session: Session, slug: str, provider: str, dry_run: bool, no_wai
         report = moves.begin(runtime, OPERATOR, slug, provider)
         runtime.announcer.flush()
         if not no_wait:
-            report = _wait(session, runtime, slug)
+            report = session.watch(lambda: moves.report(runtime, slug), _is_over, _progress)
     session.show(report, _text(report))
     if report.failures:
         raise SystemExit(1)
 
 
-def _wait(session: Session, runtime: Runtime, slug: str) -> Report:
-    shown = ""
-    while True:
-        report = moves.report(runtime, slug)
-        if report.move is None or report.move.state == MoveState.DONE:
-            return report
-        if not session.as_json and (line := _progress(report)) != shown:
-            click.echo(line, err=True)
-            shown = line
-        time.sleep(LOOK_S)  # the jobs move the bytes; this only looks
+def _is_over(report: Report) -> bool:
+    return report.move is None or report.move.state == MoveState.DONE
 
 
 def _progress(report: Report) -> str:

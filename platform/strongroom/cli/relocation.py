@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import asdict
 
 import click
@@ -14,8 +13,6 @@ from strongroom.life.models import Operation, OperationState, StepState
 from strongroom.operating import life
 from strongroom.runtime import Runtime
 from tenants.models import Tenant
-
-LOOK_S = 0.5
 
 
 @tenant.command()
@@ -44,16 +41,12 @@ def move(session: Session, slug: str, cell: str | None, abort: bool, no_wait: bo
 
 def _wait(session: Session, runtime: Runtime, made: Tenant) -> Operation:
     """Return the operation when it is over, or held up by an error."""
-    told = ""
-    while True:
-        operation = _operation(runtime, made)
-        if operation.state != OperationState.OPEN or operation.error:
-            return operation
-        line = ", ".join(step.name for step in operation.steps if step.state == StepState.DONE)
-        if not session.as_json and line != told:
-            click.echo(f"done: {line}", err=True)
-            told = line
-        time.sleep(LOOK_S)  # the workers do it; this only looks
+    return session.watch(lambda: _operation(runtime, made), lambda seen: seen.state != OperationState.OPEN or bool(seen.error), _progress)
+
+
+def _progress(operation: Operation) -> str:
+    done = [step.name for step in operation.steps if step.state == StepState.DONE]
+    return f"done: {', '.join(done)}" if done else ""
 
 
 def _operation(runtime: Runtime, made: Tenant) -> Operation:

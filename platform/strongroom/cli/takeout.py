@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -18,8 +17,6 @@ from strongroom.operating import takeout
 from strongroom.runtime import Runtime
 from strongroom.takeout.models import Export, ExportState
 from tenants.models import LIMIT_NAMES, Tenant
-
-LOOK_S = 1.0
 
 
 @tenant.command(name="export")
@@ -56,17 +53,12 @@ def _path(target: Path, found: Tenant, begun: Export) -> Path:
 
 
 def _wait(session: Session, runtime: Runtime, found: Tenant, begun: Export) -> Export:
-    shown = ""
-    while True:
-        now = takeout.report(runtime, found, begun)
-        if now.state == ExportState.READY:
-            return now
-        problem = f". {now.problem}" if now.problem else ""
-        line = f"{now.done_objects} of {now.total_objects} versions ({size(now.done_bytes)} of {size(now.total_bytes)}){problem}"
-        if not session.as_json and line != shown:
-            click.echo(line, err=True)
-            shown = line
-        time.sleep(LOOK_S)  # the jobs make the archive; this only looks
+    return session.watch(lambda: takeout.report(runtime, found, begun), lambda now: now.state == ExportState.READY, _progress)
+
+
+def _progress(now: Export) -> str:
+    problem = f". {now.problem}" if now.problem else ""
+    return f"{now.done_objects} of {now.total_objects} versions ({size(now.done_bytes)} of {size(now.total_bytes)}){problem}"
 
 
 def _fetch(runtime: Runtime, found: Tenant, done: Export, path: Path) -> None:
