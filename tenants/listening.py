@@ -16,7 +16,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 import psycopg
-from strongroom.db.engines import SingleStatementCursor
+from strongroom.db.cursors import SingleStatementCursor
 
 CHANNEL = "strongroom_registry"
 EVERYTHING = "*"

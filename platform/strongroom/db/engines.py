@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import orjson
@@ -26,6 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from strongroom.config import Settings
 from strongroom.db import recycling
+from strongroom.db.cursors import SingleStatementCursor
 from strongroom.errors import ConfigurationError, DatabaseUnavailable, UnknownHost
 
 ROLE_PATTERN = re.compile(r"t_[0-9a-f]{32}")
@@ -51,14 +51,6 @@ class TenantRef:
     def role(self) -> str:
         """The name of the tenant's role and of its schema, which are the same."""
         return f"t_{self.id.hex}"
-
-
-class SingleStatementCursor(psycopg.Cursor[Any]):
-    """A cursor that always uses the extended protocol, so that no text can carry a second statement."""
-
-    def _execute_send(self, query: Any, *, force_extended: bool = False, binary: bool | None = None) -> None:
-        del force_extended
-        super()._execute_send(query, force_extended=True, binary=binary)
 
 
 def make_engine(url: str, settings: Settings) -> Engine:
