@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
@@ -62,6 +63,14 @@ class RestOfPath(BaseConverter):
     part_isolating = False
 
 
+class Application(Flask):
+    """Flask without coroutines: none of our functions is one, and asking each of them costs a request as much as routing does."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function."""
+        return func
+
+
 class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest has no types
     """flask-smorest without its own error handlers: errors are problem documents, and described as such."""
 
@@ -78,7 +87,7 @@ class ProblemApi(Api):  # type: ignore[misc]  # flask-smorest has no types
 
 def create_app(settings: Settings, runtime: Runtime | None = None) -> Flask:
     """Return the application. Connects to nothing; refuses to start with a view that carries no permission."""
-    app = Flask("strongroom", static_folder=None)
+    app = Application("strongroom", static_folder=None)
     app.config.update(_flask_config(settings))
     app.url_map.converters["rest"] = RestOfPath
     app.url_map.merge_slashes = False

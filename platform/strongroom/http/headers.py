@@ -7,6 +7,13 @@ from flask import Flask, Response, request
 from strongroom.config import Settings
 
 API_PREFIXES = ("/api/", "/operator/api/")
+ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+TLS_ONLY = {"Strict-Transport-Security": "max-age=31536000"}
 NO_CONTENT, NOT_MODIFIED = 204, 304
 
 
@@ -19,18 +26,19 @@ class Bodyless(Response):
 def install_headers(app: Flask, settings: Settings) -> None:
     """Add the headers that keep browsers from sniffing, framing, caching and leaking."""
 
+    always = ALWAYS | (TLS_ONLY if settings.public_scheme == "https" else {})
+
     @app.after_request
     def _headers(response: Response) -> Response:
         headers = response.headers
-        headers.setdefault("X-Content-Type-Options", "nosniff")
-        headers.setdefault("Referrer-Policy", "same-origin")
-        headers.setdefault("X-Frame-Options", "DENY")
-        headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+        present = {name.lower() for name, _ in headers}
+        for name, value in always.items():
+            if name.lower() not in present:
+                headers.add(name, value)
         if request.path.startswith(API_PREFIXES):
-            if "X-Accel-Redirect" not in headers:  # nginx is told in another header, which counts only where it finds the bytes
-                headers.setdefault("Cache-Control", "no-store")
+            # nginx is told in another header, which counts only where it finds the bytes
+            if "x-accel-redirect" not in present and "cache-control" not in present:
+                headers.add("Cache-Control", "no-store")
             if response.status_code in {NO_CONTENT, NOT_MODIFIED} or request.method == "OPTIONS":
                 headers.pop("Content-Type", None)  # the framework names one also where there is nothing
-        if settings.public_scheme == "https":
-            headers.setdefault("Strict-Transport-Security", "max-age=31536000")
         return response

@@ -97,7 +97,15 @@ def _note_breach(limit: RequestLimit) -> None:
     g.retry_after_s = max(1, math.ceil(limit.reset_at - time.time()))
 
 
-limiter = Limiter(rate_key, strategy="fixed-window", on_breach=_note_breach)
+class MarkedViewsLimiter(Limiter):
+    """Looks at the views that are marked, when they are called; its look before each request would find no limit for any other."""
+
+    def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
+        if callable_name is not None:
+            super()._check_request_limit(callable_name, in_middleware)
+
+
+limiter = MarkedViewsLimiter(rate_key, strategy="fixed-window", on_breach=_note_breach)
 """Counts wrong passwords; requests as such are counted by a `Meter`, in one step with what is left."""
 
 
@@ -151,7 +159,7 @@ def install_pace(app: Flask, settings: Settings) -> None:
     def _tell(response: Response) -> Response:
         rate: Rate | None = g.get("rate")
         if rate is not None:
-            response.headers.update(rate.headers())
+            response.headers.extend(rate.headers())
         if (retry_after_s := g.pop("retry_after_s", None)) is not None:
             response.headers["Retry-After"] = str(retry_after_s)
         return response

@@ -75,6 +75,18 @@ class Writer(Protocol):
         """Throw away what was written. Never raises."""
 
 
+_known: dict[tuple[type, object], bool] = {}
+
+
+def has(thing: object, capability: type[object]) -> bool:
+    """Tell whether a thing has a capability, as `isinstance` does; that goes through all its members every time."""
+    key = (type(thing), capability)
+    found = _known.get(key)
+    if found is None:
+        found = _known[key] = isinstance(thing, capability)
+    return found
+
+
 @runtime_checkable
 class Lending(Writer, Protocol):
     """A writer that keeps what it is given for a while, and lends its memory so that bytes are received where they stay."""

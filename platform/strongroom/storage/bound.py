@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from strongroom.errors import NotFound
@@ -26,6 +26,7 @@ from strongroom.storage.base import (
     SignedRequest,
     Slice,
     Writer,
+    has,
 )
 from strongroom.storage.keys import PREFIX_PATTERN, object_key
 
@@ -145,14 +146,14 @@ class TenantStorage:
     @property
     def _provider(self) -> Provider:
         """The provider, its rights shrunk to this tenant's prefix where it can do that; asked late, since it may have to connect."""
-        return self._whole.narrowed(self._prefix) if isinstance(self._whole, Narrowing) else self._whole
+        return cast(Narrowing, self._whole).narrowed(self._prefix) if has(self._whole, Narrowing) else self._whole
 
     def can(self, capability: type[object]) -> bool:
         """Tell whether the provider has a capability: `Regions`, `Multipart`, `Presigning`, `PartCopy` ….
 
         `ServerSideCopy` and `LocalFiles` are further ones.
         """
-        return isinstance(self._whole, capability)
+        return has(self._whole, capability)
 
     def object(self, bucket_id: UUID, version_id: UUID) -> StoredObject:
         """Return what can be done with the bytes of one version while they are not complete."""

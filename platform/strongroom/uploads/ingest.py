@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import cast
 from uuid import UUID
 
 from strongroom.buckets import repository as buckets
@@ -10,7 +11,7 @@ from strongroom.buckets.room import no_room
 from strongroom.errors import BadRequest, ChecksumMismatch, QuotaExceeded, StorageUnavailable
 from strongroom.runtime import Runtime
 from strongroom.scanning.families import NO_CLAIM
-from strongroom.storage.base import Lending
+from strongroom.storage.base import Lending, has
 from strongroom.uploads import repository
 from strongroom.uploads.fingerprint import Fingerprinter
 from strongroom.uploads.models import Body, Received, Upload
@@ -39,7 +40,7 @@ class Ingest:
         self._size_bytes = 0
         self._room = Room(runtime, tenant, upload)
         self._writer = runtime.storage(tenant, upload.provider_id).writer(upload.bucket.id, upload.version_id, upload.size_bytes)
-        self._lender = self._writer if isinstance(self._writer, Lending) else None
+        self._lender = cast(Lending, self._writer) if has(self._writer, Lending) else None
 
     def write(self, data: bytes | memoryview) -> None:
         """Take the next bytes; the caller may use their buffer again afterwards.
