@@ -126,6 +126,8 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         Between requests gunicorn hands a connection from its thread to its loop and back, which costs as much as a small
         request: a client that is about to send the next one is waited for, for a moment, and only while threads are free.
         """
+        self._limit_silence(conn.sock)
+        conn.close = partial(self._close, conn)
         for _ in range(MOST_IN_A_ROW):
             goes_on = self._handle_one(conn)
             if goes_on is not True or not self.alive or self.tpool._work_queue.qsize() or not _is_sending(conn.sock):
@@ -134,16 +136,18 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
 
     def _handle_one(self, conn: Any) -> Any:
         """Handle one request; its head is awaited until the deadline."""
-        limit = struct.pack("ll", int(self.app.settings.body_timeout_s), 0)
-        with suppress(OSError):
-            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-        conn.close = partial(self._close, conn)
         connections.expect(conn.sock, HEAD_TIMEOUT_S, is_head=True)
         try:
             return super().handle(conn)
         finally:
             connections.forget(conn.sock)
+
+    def _limit_silence(self, connection: socket.socket) -> None:
+        """Have the kernel end every wait for a client that neither sends nor receives."""
+        limit = struct.pack("ll", int(self.app.settings.body_timeout_s), 0)
+        with suppress(OSError):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """The head is complete; a body that is not streamed is awaited until the next deadline."""
