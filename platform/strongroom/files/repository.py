@@ -44,6 +44,8 @@ COLUMNS = (
     versions.c.created_at.label("version_created_at"), buckets.c.public,
 )  # fmt: skip
 _BEFORE_STATUS, _SCAN_ENDS = 10, 16
+_STATUSES = {each.value: each for each in Status}
+_VERDICTS = {each.value: each for each in Verdict}
 
 
 _INSERT_BLOCKS = text("""
@@ -77,7 +79,7 @@ _BELOW = (
 def to_file(row: Sequence[Any]) -> File:
     """Return the file of a row of `COLUMNS`."""
     status, verdict, *scan = row[_BEFORE_STATUS:_SCAN_ENDS]
-    fields = (*row[:_BEFORE_STATUS], Status(status), Scan(Verdict(verdict), *scan), *row[_SCAN_ENDS:])
+    fields = (*row[:_BEFORE_STATUS], _STATUSES[status], Scan(_VERDICTS[verdict], *scan), *row[_SCAN_ENDS:])
     return File(*fields)
 
 

@@ -46,26 +46,25 @@ class FileSchema(Schema):
     updated_at = fields.AwareDateTime(format="iso")
 
     def dump(self, obj: Any, *, many: bool | None = None) -> Any:
-        """Return the same as the fields above would, an order of magnitude faster: lists of files are mostly this."""
+        """Return what gives the same JSON as the fields above, an order of magnitude faster: lists of files are mostly this."""
         if type(self) is FileSchema and type(obj) is File and self.only is None and not self.exclude:
-            return to_json(obj)
+            return as_fields(obj)
         return super().dump(obj, many=many)
 
 
-def to_json(file: File) -> dict[str, Any]:
-    """Return a file as `FileSchema` describes it."""
+def as_fields(file: File) -> dict[str, Any]:
+    """Return a file as `FileSchema` describes it; ids and times are left to whoever writes the JSON (`StrictJSON`)."""
     scan = file.scan
     return {
-        "id": str(file.id), "bucket": file.bucket, "path": file.path, "size_bytes": file.size_bytes, "content_type": file.content_type,
+        "id": file.id, "bucket": file.bucket, "path": file.path, "size_bytes": file.size_bytes, "content_type": file.content_type,
         "detected_type": file.detected_type, "etag": file.etag, "fingerprint": file.fingerprint, "blake3": file.blake3,
-        "sha256": file.sha256, "status": file.status.value,
+        "sha256": file.sha256, "status": file.status,
         "scan": {
-            "verdict": scan.verdict.value, "engine": scan.engine,
-            "signatures_at": scan.signatures_at.isoformat() if scan.signatures_at else None, "scanned_bytes": scan.scanned_bytes,
+            "verdict": scan.verdict, "engine": scan.engine, "signatures_at": scan.signatures_at, "scanned_bytes": scan.scanned_bytes,
             "reason": scan.reason,
         },
-        "version_id": str(file.version_id), "metadata": file.metadata, "created_by": str(file.created_by) if file.created_by else None,
-        "created_at": file.created_at.isoformat(), "updated_at": file.updated_at.isoformat(),
+        "version_id": file.version_id, "metadata": file.metadata, "created_by": file.created_by, "created_at": file.created_at,
+        "updated_at": file.updated_at,
     }  # fmt: skip
 
 
