@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Connection, Row, Text, Uuid, bindparam, text
+from sqlalchemy import BigInteger, Boolean, Connection, Row, Text, Uuid, bindparam, column, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from strongroom.access import Principal
+from strongroom.db.tables import TIME
 from strongroom.files.models import File, Scan, Status, Verdict
 from strongroom.files.service import event_data
 from strongroom.jobs.queue import enqueue_ids
@@ -20,7 +21,14 @@ from strongroom.uploads.models import Received, Reservation, Upload
 from strongroom.usage.recorder import ADD_TRANSFER, ROLL_UP, Caller
 from tenants.models import Limits
 
-_POINT = text("""
+# What the statements return, by position: so SQLAlchemy finds out once how to read it.
+POINTER = (
+    column("id", Uuid), column("version_id", Uuid), column("metadata", JSONB), column("created_by", Uuid), column("created_at", TIME),
+    column("updated_at", TIME), column("is_new", Boolean),
+)  # fmt: skip
+SETTLED = (column("check_id", Uuid), column("roll_up_id", Uuid), column("has_room", Boolean))
+_POINT = (
+    text("""
 WITH pointer AS (
     INSERT INTO files (id, bucket_id, path, version_id, metadata, created_by)
     VALUES (:file_id, :bucket_id, :path, :version_id, :metadata, :user_id)
@@ -33,11 +41,17 @@ WITH pointer AS (
            :fingerprint, :blake3, 'pending', :claims, :user_id FROM pointer
 )
 SELECT id, version_id, metadata, created_by, created_at, updated_at, version_id = :version_id AS is_new FROM pointer
-""").bindparams(
-    *(bindparam(name, type_=Uuid) for name in ("file_id", "bucket_id", "version_id", "provider_id", "user_id")),
-    *(bindparam(name, type_=JSONB) for name in ("metadata", "claims")),
-    *(bindparam(name, type_=Text) for name in ("path", "provider_tag", "content_type", "detected_type", "etag", "fingerprint", "blake3")),
-    bindparam("size_bytes", type_=BigInteger),
+""")
+    .columns(*POINTER)
+    .bindparams(
+        *(bindparam(name, type_=Uuid) for name in ("file_id", "bucket_id", "version_id", "provider_id", "user_id")),
+        *(bindparam(name, type_=JSONB) for name in ("metadata", "claims")),
+        *(
+            bindparam(name, type_=Text)
+            for name in ("path", "provider_tag", "content_type", "detected_type", "etag", "fingerprint", "blake3")
+        ),
+        bindparam("size_bytes", type_=BigInteger),
+    )
 )
 _SETTLE = text("""
 WITH event AS (
@@ -59,7 +73,7 @@ WITH event AS (
 SELECT strongroom.enqueue_job('files.check', jsonb_build_object('version_id', :version_id)) AS check_id,
        strongroom.enqueue_job(:roll_up, '{}', 'all', :roll_up_delay_s) AS roll_up_id,
        (SELECT count(*) FROM total) = 1 AS has_room
-""").bindparams(  # noqa: S608 - no value from outside
+""").columns(*SETTLED).bindparams(  # noqa: S608 - no value from outside
     *(bindparam(name, type_=Uuid) for name in ("file_id", "bucket_id", "user_id", "api_key_id")),
     *(bindparam(name, type_=JSONB) for name in ("data", "actor")),
     *(bindparam(name, type_=Text) for name in ("event", "content_type", "remote_addr", "request_id", "version_id", "roll_up")),
