@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
+from types import TracebackType
 from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
@@ -79,50 +80,21 @@ class Runtime:
             pairs = list(announced)
         self.announce(tenant.cell, pairs)
 
-    @contextmanager
-    def _transaction(self, tenant: Tenant) -> Iterator[Connection]:
-        with self._connection_share(tenant), self.beside(tenant) as connection:
-            yield connection
+    def _transaction(self, tenant: Tenant) -> TenantTransaction:
+        return TenantTransaction(self, tenant, share=self._connection_share(tenant))
 
-    @contextmanager
-    def beside(self, tenant: Tenant, *, frozen: bool = False) -> Iterator[Connection]:
-        """Open a transaction in a tenant's schema that does not count for its share of connections, and announces no job.
+    def beside(self, tenant: Tenant, *, frozen: bool = False) -> TenantTransaction:
+        """Return a transaction in a tenant's schema that does not count for its share of connections, and announces no job.
 
         With `frozen` it sees one moment, and writes nothing: so it holds nobody up.
-
-        Raises:
-            TenantMoving: something was written while the tenant is on its way to another cell.
         """
-        try:
-            with self._where_it_lives(tenant, frozen=frozen) as connection:
-                yield connection
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) == REFUSED and self._is_moving(tenant):
-                raise TenantMoving(retry_after_s=MOVING_RETRY_AFTER_S) from error
-            raise
+        return TenantTransaction(self, tenant, frozen=frozen)
 
-    @contextmanager
-    def _where_it_lives(self, tenant: Tenant, *, frozen: bool) -> Iterator[Connection]:
-        """Open the transaction in the cell that is known, or in the one to which the tenant has gone since that was looked up."""
-        with ExitStack() as stack:
-            try:
-                connection = stack.enter_context(self.databases.tenant(tenant.ref, frozen=frozen))
-            except UnknownHost:
-                now = self._look_up(tenant)
-                if now.cell == tenant.cell:
-                    raise
-                connection = stack.enter_context(self.databases.tenant(now.ref, frozen=frozen))
-            yield connection
-
-    def _look_up(self, tenant: Tenant) -> Tenant:
+    def look_up(self, tenant: Tenant) -> Tenant:
         """Return a tenant as the registry knows it now."""
         self.registry.forget(tenant.id)
         with self.databases.control() as connection:
             return repository.get_tenant(connection, tenant.id)
-
-    def _is_moving(self, tenant: Tenant) -> bool:
-        now = self._look_up(tenant)
-        return now.writes_paused or now.cell != tenant.cell
 
     def keep_open(self, tenant: Tenant) -> Connection:
         """Open a transaction that this thread's next `tenant` goes on in, or that `let_go` ends: two for the price of one.
@@ -130,9 +102,9 @@ class Runtime:
         Only for what follows at once: a connection must not be held while anything travels.
         """
         self.let_go()
-        transaction = self._transaction(tenant)
-        connection = transaction.__enter__()
-        self._kept.transaction = (tenant.id, transaction, connection)
+        transaction = KeptTransaction(self._transaction(tenant))
+        connection = transaction.connection
+        self._kept.transaction = (tenant.id, transaction)
         return connection
 
     def let_go(self, error: BaseException | None = None) -> None:
@@ -145,22 +117,12 @@ class Runtime:
         if kept is not None:
             kept[1].__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
 
-    @contextmanager
-    def _go_on(self, transaction: AbstractContextManager[Connection], connection: Connection) -> Iterator[Connection]:
-        try:
-            yield connection
-        except BaseException as error:
-            if not transaction.__exit__(type(error), error, error.__traceback__):
-                raise
-        else:
-            transaction.__exit__(None, None, None)
-
-    def _take_kept(self, tenant: Tenant) -> AbstractContextManager[Connection] | None:
-        kept = self._kept.__dict__.get("transaction")
+    def _take_kept(self, tenant: Tenant) -> KeptTransaction | None:
+        kept: tuple[UUID, KeptTransaction] | None = self._kept.__dict__.get("transaction")
         if kept is None or kept[0] != tenant.id:
             return None
         del self._kept.transaction
-        return self._go_on(kept[1], kept[2])
+        return kept[1]
 
     @contextmanager
     def cell(self, name: str) -> Iterator[Connection]:
@@ -172,23 +134,13 @@ class Runtime:
             pairs = list(announced)
         self.announce(name, pairs)
 
-    @contextmanager
-    def _connection_share(self, tenant: Tenant) -> Iterator[None]:
-        """Let no tenant hold more than its share of the connections: others need theirs while its own queries take their time.
-
-        Raises:
-            TenantBusy: all of its share was in use for as long as anybody waits for a connection.
-        """
+    def _connection_share(self, tenant: Tenant) -> threading.Semaphore:
+        """Return the tenant's share of the connections: others need theirs while its own queries take their time."""
         with self._lock:
             share = self._shares.get(tenant.id)
             if share is None:
                 share = self._shares[tenant.id] = threading.Semaphore(max(1, self.settings.pool_size // CONNECTION_SHARES))
-        if not share.acquire(timeout=self.settings.pool_timeout_s):
-            raise TenantBusy(retry_after_s=1)
-        try:
-            yield
-        finally:
-            share.release()
+        return share
 
     def announce(self, cell: str, pairs: list[tuple[UUID, float]]) -> None:
         """Wake workers for jobs whose transaction has committed."""
@@ -242,3 +194,75 @@ class Runtime:
         with self.databases.control() as connection:
             info = repository.get_provider(connection, provider_id=provider_id)
         return time.monotonic() + PROVIDER_LIFETIME_S, self.make_provider(info), info.tenant_id
+
+
+class TenantTransaction(AbstractContextManager[Connection]):
+    """A transaction in a tenant's schema, in the cell that is known or in the one to which it has gone since that was looked up.
+
+    With a `share` it holds one of the tenant's connections; see `Runtime.beside` for one without.
+
+    Raises:
+        TenantBusy: on entering, when all of its share was in use for as long as anybody waits for a connection.
+        TenantMoving: something was written while the tenant is on its way to another cell.
+        DatabaseUnavailable
+    """
+
+    def __init__(self, runtime: Runtime, tenant: Tenant, *, share: threading.Semaphore | None = None, frozen: bool = False) -> None:
+        self._runtime, self._tenant, self._share, self._frozen = runtime, tenant, share, frozen
+
+    def __enter__(self) -> Connection:
+        if self._share is not None and not self._share.acquire(timeout=self._runtime.settings.pool_timeout_s):
+            raise TenantBusy(retry_after_s=1)
+        try:
+            return self._begin()
+        except BaseException:
+            self._release()
+            raise
+
+    def _begin(self) -> Connection:
+        databases = self._runtime.databases
+        try:
+            self._inner = databases.tenant(self._tenant.ref, frozen=self._frozen)
+            return self._inner.__enter__()
+        except UnknownHost:
+            now = self._runtime.look_up(self._tenant)
+            if now.cell == self._tenant.cell:
+                raise
+            self._inner = databases.tenant(now.ref, frozen=self._frozen)
+            return self._inner.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self._inner.__exit__(kind, error, trace)
+        except DBAPIError as own:
+            self._refuse_while_moving(own)
+            raise
+        finally:
+            self._release()
+        if isinstance(error, DBAPIError):
+            self._refuse_while_moving(error)
+
+    def _refuse_while_moving(self, error: DBAPIError) -> None:
+        if getattr(error.orig, "sqlstate", None) != REFUSED:
+            return
+        now = self._runtime.look_up(self._tenant)
+        if now.writes_paused or now.cell != self._tenant.cell:
+            raise TenantMoving(retry_after_s=MOVING_RETRY_AFTER_S) from error
+
+    def _release(self) -> None:
+        if self._share is not None:
+            self._share.release()
+
+
+class KeptTransaction(AbstractContextManager[Connection]):
+    """A transaction that has begun, for somebody else to go on in."""
+
+    def __init__(self, transaction: TenantTransaction) -> None:
+        self._transaction = transaction
+        self.connection = transaction.__enter__()
+
+    def __enter__(self) -> Connection:
+        return self.connection
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._transaction.__exit__(kind, error, trace)

@@ -10,9 +10,9 @@ over to another tenant (`recycling`); PostgreSQL plans it anew whenever the sear
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from types import TracebackType
 from uuid import UUID
 
 import orjson
@@ -88,19 +88,19 @@ def _begin(settings: Settings) -> str:
     return "; ".join([recycling.CLEAN + "BEGIN", *(f"SET LOCAL {each}" for each in _session(settings))])
 
 
-@contextmanager
-def translated_errors() -> Iterator[None]:
-    """Turn a database that does not answer into `DatabaseUnavailable`; leave everything else alone."""
-    try:
-        yield
-    except PoolTimeoutError as error:
+def _refuse_unavailable(error: BaseException | None) -> None:
+    """Tell an error that came of a database which does not answer by its own name; leave every other alone.
+
+    Raises:
+        DatabaseUnavailable
+    """
+    if isinstance(error, PoolTimeoutError):
         raise DatabaseUnavailable("All database connections are in use.", retry_after_s=1) from error
-    except DBAPIError as error:
+    if isinstance(error, DBAPIError):
         state = getattr(error.orig, "sqlstate", None)
         lost = isinstance(error, OperationalError) and state is None
         if lost or state in TRY_AGAIN or error.connection_invalidated:
             raise DatabaseUnavailable(retry_after_s=2) from error
-        raise
 
 
 class Databases:
@@ -120,17 +120,13 @@ class Databases:
         """The names of all cells."""
         return list(self._cells)
 
-    @contextmanager
-    def control(self) -> Iterator[Connection]:
-        """Open a transaction on the registry; it commits on leaving, rolls back on an exception."""
-        with self._transaction(self._control) as connection:
-            yield connection
+    def control(self) -> Transaction:
+        """Open a transaction on the registry."""
+        return Transaction(self._control, self._begin)
 
-    @contextmanager
-    def cell(self, name: str) -> Iterator[Connection]:
+    def cell(self, name: str) -> Transaction:
         """Open a transaction on a cell's own tables (jobs), outside every tenant."""
-        with self._transaction(self._engine(name)) as connection:
-            yield connection
+        return Transaction(self._engine(name), self._begin)
 
     def _engine(self, cell: str) -> Engine:
         """Return a cell's engine.
@@ -143,8 +139,7 @@ class Databases:
             raise ConfigurationError(f"The settings of this process do not name the cell '{cell}': add it to STRONGROOM_CELLS, restart.")
         return engine
 
-    @contextmanager
-    def tenant(self, tenant: TenantRef, *, frozen: bool = False) -> Iterator[Connection]:
+    def tenant(self, tenant: TenantRef, *, frozen: bool = False) -> Transaction:
         """Open a transaction that can reach one tenant's schema and nothing else; with `frozen` it sees one moment, and writes nothing.
 
         Raises:
@@ -154,15 +149,9 @@ class Databases:
         role = tenant.role
         if not ROLE_PATTERN.fullmatch(role):
             raise ValueError("not a tenant's role")
-        with self._transaction(self._engine(tenant.cell), role, FROZEN if frozen else "") as connection:
-            yield connection
-
-    @contextmanager
-    def _transaction(self, engine: Engine, role: str = "", kind: str = "") -> Iterator[Connection]:
-        """Open a transaction, in a tenant's role if one is given; it commits on leaving, rolls back on an exception."""
-        bind = f"; SET LOCAL ROLE {role}; SET LOCAL search_path = {role}" if role else ""
-        with translated_errors(), _begun(engine, self._begin + kind + bind, role) as connection:
-            yield connection
+        kind = FROZEN if frozen else ""
+        begin = f"{self._begin}{kind}; SET LOCAL ROLE {role}; SET LOCAL search_path = {role}"
+        return Transaction(self._engine(tenant.cell), begin, role)
 
     def dispose(self) -> None:
         """Close all pooled connections."""
@@ -170,14 +159,35 @@ class Databases:
             engine.dispose()
 
 
-@contextmanager
-def _begun(engine: Engine, begin: str, owner: str) -> Iterator[Connection]:
-    connection = _connect(engine, begin, owner)
-    try:
-        with connection.begin():
-            yield connection
-    finally:
-        connection.close()
+class Transaction(AbstractContextManager[Connection]):
+    """A transaction that commits on leaving, and rolls back on an exception. `begin` opens it, in `owner`'s role if one is given.
+
+    Raises:
+        DatabaseUnavailable: on entering and on leaving; also for an error within that means so.
+    """
+
+    def __init__(self, engine: Engine, begin: str, owner: str = "") -> None:
+        self._engine, self._begin, self._owner = engine, begin, owner
+
+    def __enter__(self) -> Connection:
+        try:
+            self._connection = _connect(self._engine, self._begin, self._owner)
+        except (PoolTimeoutError, DBAPIError) as error:
+            _refuse_unavailable(error)
+            raise
+        self._root = self._connection.begin()
+        return self._connection
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            try:
+                self._root.__exit__(kind, error, trace)
+            finally:
+                self._connection.close()
+        except DBAPIError as own:
+            _refuse_unavailable(own)
+            raise
+        _refuse_unavailable(error)
 
 
 def _connect(engine: Engine, begin: str, owner: str) -> Connection:
