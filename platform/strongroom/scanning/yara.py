@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -92,6 +93,35 @@ class _Session:
         return (Verdict.UNSCANNED, ", ".join(reasons)) if reasons else (Verdict.CLEAN, "")
 
 
+class _Idle(threading.local):
+    """The scanner that a thread keeps for its next file: making one takes longer than scanning a small file."""
+
+    def __init__(self) -> None:
+        self.rules: Any = None
+        self.scanner: Any = None
+
+    def take(self, rules: Any) -> Any:
+        """Return a scanner for these rules, the kept one if there is."""
+        kept, self.scanner = self.scanner, None
+        return kept if kept is not None and self.rules is rules else _make_scanner(rules)
+
+    def keep(self, rules: Any, scanner: Any) -> None:
+        """Keep a scanner instead of the one kept so far, which is freed here and now."""
+        self.rules, self.scanner = rules, scanner
+
+
+_idle = _Idle()
+
+
+def _make_scanner(rules: Any) -> Any:
+    import yara_x  # noqa: PLC0415 - see bundled_ruleset
+
+    scanner = yara_x.Scanner(rules)
+    scanner.set_timeout(WINDOW_TIMEOUT_S)
+    scanner.fast_scan(True)
+    return scanner
+
+
 class _Search:
     """Collects what the rules find. Belongs to one thread, as a YARA-X scanner does."""
 
@@ -102,12 +132,12 @@ class _Search:
         import yara_x  # noqa: PLC0415 - see bundled_ruleset
 
         self._broken = (yara_x.TimeoutError, yara_x.ScanError)
-        self._scanner: Any = yara_x.Scanner(rules)
-        self._scanner.set_timeout(WINDOW_TIMEOUT_S)
-        self._scanner.fast_scan(True)
+        self._rules, self._scanner = rules, _idle.take(rules)
 
     def close(self) -> None:
-        """Free the scanner here and now: dropped by the garbage collector in another thread, it would leak."""
+        """Give the scanner back to its thread: dropped by the garbage collector in another one, it would leak. Idempotent."""
+        if self._scanner is not None and not self.failed:
+            _idle.keep(self._rules, self._scanner)
         self._scanner = None
 
     def scan(self, window: bytes) -> None:
