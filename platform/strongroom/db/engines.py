@@ -31,6 +31,7 @@ from strongroom.errors import ConfigurationError, DatabaseUnavailable, UnknownHo
 ROLE_PATTERN = re.compile(r"t_[0-9a-f]{32}")
 TENANT_LOCKS = 0x53726D67  # the first half of the lock of whoever migrates or moves a tenant; the second is a hash of its role
 FROZEN = "; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+UNSYNCED = "; SET LOCAL synchronous_commit = off"
 STALE_CONNECTIONS = 100  # more than any pool holds: a restart of the database makes all of them stale at once
 PREPARE_AFTER = 5  # times that a statement ran for the same tenant on a connection; planning it costs more than running it
 LIMITED = ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout")
@@ -124,9 +125,13 @@ class Databases:
         """Open a transaction on the registry."""
         return Transaction(self._control, self._begin)
 
-    def cell(self, name: str) -> Transaction:
-        """Open a transaction on a cell's own tables (jobs), outside every tenant."""
-        return Transaction(self._engine(name), self._begin)
+    def cell(self, name: str, *, may_be_lost: bool = False) -> Transaction:
+        """Open a transaction on a cell's own tables (jobs), outside every tenant.
+
+        `may_be_lost`: leaving it does not wait for the disk. Everybody sees it at once, but a crash of the database within
+        the next moments may undo it (PostgreSQL documentation, 28.4).
+        """
+        return Transaction(self._engine(name), self._begin + (UNSYNCED if may_be_lost else ""))
 
     def _engine(self, cell: str) -> Engine:
         """Return a cell's engine.
