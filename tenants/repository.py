@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from strongroom.errors import AlreadyExists, NotFound, PlanInUse
 
@@ -41,6 +41,11 @@ _TENANT_COLUMNS = [
 
 def _tenant_query() -> Select[Any]:
     return select(*_TENANT_COLUMNS, *_PLAN_COLUMNS).join(plans, plans.c.name == tenants.c.plan)
+
+
+# What every job asks is made once: making a statement costs more than running it.
+_BY_ID = _tenant_query().where(tenants.c.id == bindparam("tenant_id"))
+_BY_ID_LOCKED = _BY_ID.with_for_update(of=tenants)
 
 
 def to_tenant(row: Row[Any]) -> Tenant:
@@ -78,8 +83,7 @@ def get_tenant(connection: Connection, tenant_id: UUID, *, lock: bool = False) -
     Raises:
         NotFound
     """
-    query = _tenant_query().where(tenants.c.id == tenant_id)
-    row = connection.execute(query.with_for_update(of=tenants) if lock else query).first()
+    row = connection.execute(_BY_ID_LOCKED if lock else _BY_ID, {"tenant_id": tenant_id}).first()
     if row is None:
         raise NotFound(f"There is no tenant {tenant_id}.")
     return to_tenant(row)

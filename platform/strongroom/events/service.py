@@ -11,8 +11,9 @@ from sqlalchemy import Connection, insert
 from strongroom.events.tables import events
 
 SYSTEM_ACTOR = {"system": "worker"}
+_EMIT = insert(events)
 
 
 def emit(connection: Connection, kind: str, subject: UUID | None, data: Mapping[str, Any], actor: Mapping[str, Any] = SYSTEM_ACTOR) -> None:
     """Add an event to the tenant's feed, in its open transaction."""
-    connection.execute(insert(events).values(kind=kind, subject=subject, data=dict(data), actor=dict(actor)))
+    connection.execute(_EMIT, {"kind": kind, "subject": subject, "data": dict(data), "actor": dict(actor)})

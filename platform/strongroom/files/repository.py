@@ -60,10 +60,23 @@ def _current() -> Select[Any]:
     return select(*COLUMNS).join(buckets, buckets.c.id == files.c.bucket_id).join(versions, versions.c.id == files.c.version_id)
 
 
+def _versions() -> Select[Any]:
+    """Select versions with their files, in the trash or not."""
+    chosen = select(*COLUMNS).select_from(versions)
+    return chosen.join(files, files.c.id == versions.c.file_id).join(buckets, buckets.c.id == versions.c.bucket_id)
+
+
 # Statements of hot paths are made once: making one, and the key under which SQLAlchemy finds its compiled form, costs more
 # than running it.
 _BY_ID_EVEN_DELETED = _current().where(files.c.id == bindparam("file_id"))
 _BY_ID = _BY_ID_EVEN_DELETED.where(files.c.deleted_at.is_(None))
+_ANY_VERSION = _versions().where(versions.c.id == bindparam("version_id"))
+_CLAIMS = select(versions.c.provider_tag, versions.c.claims).where(versions.c.id == bindparam("version_id"))
+_SET_VERDICT = (
+    update(versions)
+    .where(versions.c.id == bindparam("version_id"), versions.c.status == bindparam("pending", Status.PENDING))
+    .values(checked_at=func.now())
+)
 _BY_PATH = _current().where(buckets.c.name == bindparam("bucket"), files.c.path == bindparam("path"), files.c.deleted_at.is_(None))
 _BELOW = (
     _current()
@@ -130,27 +143,13 @@ def get_version(connection: Connection, file_id: UUID, version_id: UUID) -> File
 
 def get_any_version(connection: Connection, version_id: UUID) -> File | None:
     """Return the file with the version of that id, or None when it is gone."""
-    query = (
-        select(*COLUMNS)
-        .select_from(versions)
-        .join(files, files.c.id == versions.c.file_id)
-        .join(buckets, buckets.c.id == versions.c.bucket_id)
-        .where(versions.c.id == version_id)
-    )
-    row = connection.execute(query).first()
+    row = connection.execute(_ANY_VERSION, {"version_id": version_id}).first()
     return to_file(row) if row else None
 
 
 def get_versions(connection: Connection, version_ids: Sequence[UUID]) -> list[File]:
     """Return files with the versions of these ids, in the trash or not; those that are gone are left out."""
-    query = (
-        select(*COLUMNS)
-        .select_from(versions)
-        .join(files, files.c.id == versions.c.file_id)
-        .join(buckets, buckets.c.id == versions.c.bucket_id)
-        .where(versions.c.id.in_(version_ids))
-    )
-    return [to_file(row) for row in connection.execute(query)]
+    return [to_file(row) for row in connection.execute(_versions().where(versions.c.id.in_(version_ids)))]
 
 
 def list_versions(connection: Connection, file_id: UUID) -> list[File]:
@@ -320,14 +319,13 @@ def delete_version(connection: Connection, version_id: UUID) -> Gone | None:
 
 def claims_of(connection: Connection, version_id: UUID) -> tuple[str, dict[str, Any]]:
     """Return the provider's tag of a version's bytes when they were taken over, and what its uploader claimed of them."""
-    row = connection.execute(select(versions.c.provider_tag, versions.c.claims).where(versions.c.id == version_id)).first()
+    row = connection.execute(_CLAIMS, {"version_id": version_id}).first()
     return (row.provider_tag, row.claims) if row else ("", {})
 
 
 def set_verdict(connection: Connection, version_id: UUID, **values: Any) -> bool:
     """Write down what the checks said of a version that is still pending; False when somebody else has, or it is gone."""
-    pending = update(versions).where(versions.c.id == version_id, versions.c.status == Status.PENDING)
-    return connection.execute(pending.values(**values, checked_at=func.now())).rowcount == 1
+    return connection.execute(_SET_VERDICT, {"version_id": version_id, **values}).rowcount == 1
 
 
 def update_file(connection: Connection, file_id: UUID, **values: Any) -> None:

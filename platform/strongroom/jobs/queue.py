@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, delete, exists, func, select, text, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from strongroom.db.ids import new_id
@@ -133,11 +133,16 @@ def renew(connection: Connection, job: Job, lease_s: int) -> bool:
     return result.rowcount == 1
 
 
+_FINISH = (
+    update(jobs)
+    .where(jobs.c.id == bindparam("job_id"), jobs.c.lease_id == bindparam("lease"))
+    .values(state="done", error=None, finished_at=func.now())
+)
+
+
 def finish(connection: Connection, job: Job) -> None:
     """Mark a job as done, if the lease is still ours."""
-    connection.execute(
-        update(jobs).where(jobs.c.id == job.id, jobs.c.lease_id == job.lease_id).values(state="done", error=None, finished_at=func.now())
-    )
+    connection.execute(_FINISH, {"job_id": job.id, "lease": job.lease_id})
 
 
 def fail(connection: Connection, job: Job, error: str, *, max_attempts: int) -> bool:
