@@ -10,10 +10,10 @@ over to another tenant (`recycling`); PostgreSQL plans it anew whenever the sear
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
@@ -23,14 +23,17 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import QueuePool
 
 from strongroom.config import Settings
 from strongroom.db import recycling
+from strongroom.db.pool import TenantPool, wanted_by
 from strongroom.errors import ConfigurationError, DatabaseUnavailable, UnknownHost
 
+T = TypeVar("T")
 ROLE_PATTERN = re.compile(r"t_[0-9a-f]{32}")
 TENANT_LOCKS = 0x53726D67  # the first half of the lock of whoever migrates or moves a tenant; the second is a hash of its role
-FROZEN = "; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+BEGIN, FROZEN = "BEGIN", "; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 STALE_CONNECTIONS = 100  # more than any pool holds: a restart of the database makes all of them stale at once
 PREPARE_AFTER = 5  # times that a statement ran for the same tenant on a connection; planning it costs more than running it
 LIMITED = ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout")
@@ -68,6 +71,7 @@ def make_engine(url: str, settings: Settings) -> Engine:
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=settings.pool_timeout_s,
+        poolclass=QueuePool if settings.behind_pgbouncer else TenantPool,  # behind it a connection is no session
         pool_use_lifo=True,
         isolation_level="AUTOCOMMIT",  # transactions begin by hand, together with what binds them to a tenant: one round trip
         json_deserializer=orjson.loads,
@@ -80,7 +84,8 @@ def make_engine(url: str, settings: Settings) -> Engine:
             **({} if settings.behind_pgbouncer else {"options": " ".join(f"-c {each}" for each in _session(settings))}),
         },
     )
-    recycling.recycle_after(engine, settings.connection_max_tenants)
+    if isinstance(engine.pool, TenantPool):
+        engine.pool.keep_to(settings.connection_max_tenants)
     return engine
 
 
@@ -92,7 +97,7 @@ def _session(settings: Settings) -> list[str]:
 def _begin(settings: Settings) -> str:
     """Return what begins a transaction: through PgBouncer each may be on a session that somebody else has left."""
     if not settings.behind_pgbouncer:
-        return "BEGIN"
+        return BEGIN
     return "; ".join([recycling.CLEAN + "BEGIN", *(f"SET LOCAL {each}" for each in _session(settings))])
 
 
@@ -133,6 +138,24 @@ class Databases:
         """Open a transaction on the registry; it commits on leaving, rolls back on an exception."""
         with self._transaction(self._control) as connection:
             yield connection
+
+    def look_up(self, find: Callable[[Connection], T]) -> T:
+        """Return what `find` reads from the registry by one statement, which needs no transaction: that is one round trip.
+
+        `find` is called twice where its connection had died in the pool.
+
+        Raises:
+            DatabaseUnavailable
+        """
+        with translated_errors():
+            try:
+                with _begun(self._control, self._begin if self._begin != BEGIN else "", "") as connection:
+                    return find(connection)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+        with self.control() as connection:
+            return find(connection)
 
     @contextmanager
     def cell(self, name: str) -> Iterator[Connection]:
@@ -194,13 +217,15 @@ def _connect(engine: Engine, begin: str, owner: str) -> Connection:
     Raises:
         DatabaseUnavailable
     """
+    wanted_by(owner)
     for _ in range(STALE_CONNECTIONS):
         connection = engine.connect()
         driver = connection.connection.driver_connection
         assert isinstance(driver, psycopg.Connection)  # noqa: S101 - tells the type checker which driver the pool holds
         try:
-            with psycopg.Cursor(driver) as cursor:
-                cursor.execute(recycling.cleaning(connection.info, owner) + begin)
+            if statements := recycling.cleaning(connection.info, owner) + begin:
+                with psycopg.Cursor(driver) as cursor:
+                    cursor.execute(statements)
         except (psycopg.errors.InvalidParameterValue, psycopg.errors.InsufficientPrivilege):
             connection.close()
             raise UnknownHost from None  # the tenant was deleted a moment ago, or has left this cell
