@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from uuid import UUID
 
+from sqlalchemy import Connection
 from strongroom.config import Settings
 from strongroom.db.engines import Databases
 from strongroom.errors import NotFound
@@ -79,12 +80,18 @@ class Registry:
         return self._cache.get(key, partial(self._find, host=host, slug=slug, tenant_id=tenant_id))
 
     def _find(self, *, host: str | None = None, slug: str | None = None, tenant_id: UUID | None = None) -> Tenant | None:
-        with self._databases.control() as connection:
+        def find(connection: Connection) -> Tenant | None:
             if tenant_id is not None:
-                try:
-                    return repository.get_tenant(connection, tenant_id)
-                except NotFound:
-                    return None
+                return _by_id(connection, tenant_id)
             if slug is not None:
                 return repository.find_by_slug(connection, slug)
             return repository.find_by_domain(connection, host or "")
+
+        return self._databases.look_up(find)
+
+
+def _by_id(connection: Connection, tenant_id: UUID) -> Tenant | None:
+    try:
+        return repository.get_tenant(connection, tenant_id)
+    except NotFound:
+        return None

@@ -43,9 +43,15 @@ def _tenant_query() -> Select[Any]:
     return select(*_TENANT_COLUMNS, *_PLAN_COLUMNS).join(plans, plans.c.name == tenants.c.plan)
 
 
-# What every job asks is made once: making a statement costs more than running it.
+# Made once: every process asks them all the time, and making a statement costs more than running it.
 _BY_ID = _tenant_query().where(tenants.c.id == bindparam("tenant_id"))
 _BY_ID_LOCKED = _BY_ID.with_for_update(of=tenants)
+_BY_SLUG = _tenant_query().where(tenants.c.slug == bindparam("slug"), tenants.c.status != TenantStatus.DELETED)
+_BY_DOMAIN = (
+    _tenant_query()
+    .join(domains, domains.c.tenant_id == tenants.c.id)
+    .where(domains.c.domain == bindparam("domain"), domains.c.verified_at.is_not(None), tenants.c.status != TenantStatus.DELETED)
+)
 
 
 def to_tenant(row: Row[Any]) -> Tenant:
@@ -91,18 +97,13 @@ def get_tenant(connection: Connection, tenant_id: UUID, *, lock: bool = False) -
 
 def find_by_slug(connection: Connection, slug: str) -> Tenant | None:
     """Return the living tenant of that slug, compared exactly."""
-    row = connection.execute(_tenant_query().where(tenants.c.slug == slug, tenants.c.status != TenantStatus.DELETED)).first()
+    row = connection.execute(_BY_SLUG, {"slug": slug}).first()
     return to_tenant(row) if row else None
 
 
 def find_by_domain(connection: Connection, domain: str) -> Tenant | None:
     """Return the living tenant whose proven domain it is, compared exactly."""
-    query = (
-        _tenant_query()
-        .join(domains, domains.c.tenant_id == tenants.c.id)
-        .where(domains.c.domain == domain, domains.c.verified_at.is_not(None), tenants.c.status != TenantStatus.DELETED)
-    )
-    row = connection.execute(query).first()
+    row = connection.execute(_BY_DOMAIN, {"domain": domain}).first()
     return to_tenant(row) if row else None
 
 

@@ -150,7 +150,7 @@ class Settings(BaseSettings):
     connection_max_tenants: int = Field(
         default=200,
         gt=0,
-        description="Distinct tenants that a connection serves before it is replaced: PostgreSQL keeps up to 0.5 MiB for each.",
+        description="Distinct tenants that a connection comes to know before another is used: PostgreSQL keeps up to 0.5 MiB for each.",
     )
     behind_pgbouncer: bool = Field(
         default=False, description="The databases are reached through PgBouncer in transaction mode; see the guide on running a fleet."

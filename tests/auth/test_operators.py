@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from argon2 import PasswordHasher
 from strongroom.auth import operators
 from strongroom.errors import AlreadyExists, ValidationFailed
 
@@ -35,6 +36,20 @@ def test_wrong_credentials(world: World) -> None:
     door = Client(world.app, PLATFORM)
     for body in ({"email": someone.email, "password": "wrong password"}, {"email": "nobody@example.com", "password": PASSWORD}):
         problem(door.post(f"{API}/auth/login", json=body), 401, "invalid_credentials")
+
+
+def test_an_old_password_hash_is_renewed_at_sign_in(world: World) -> None:
+    someone = world.create_operator()
+    old = PasswordHasher(time_cost=2, memory_cost=64, parallelism=4).hash(PASSWORD)
+    world.sql("UPDATE strongroom.operators SET password_hash = %(old)s WHERE id = %(id)s", old=old, id=someone.id)
+    door = Client(world.app, PLATFORM)
+    hashes = {old}
+    for _ in range(2):
+        ok(door.post(f"{API}/auth/login", json={"email": someone.email, "password": PASSWORD}))
+        (row,) = world.sql("SELECT password_hash FROM strongroom.operators WHERE id = %(id)s", id=someone.id)
+        hashes.add(row["password_hash"])
+    assert len(hashes) == 2
+    assert row["password_hash"] != old
 
 
 def test_accounts_are_checked(world: World) -> None:

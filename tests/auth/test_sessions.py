@@ -6,6 +6,7 @@ import unicodedata
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from sqlalchemy import Connection
 from strongroom.auth import repository
 
@@ -36,6 +37,22 @@ def test_login_answers_a_pair_of_tokens(door: Client, owner: Account) -> None:
     assert set(tokens) == {"access_token", "refresh_token", "token_type", "expires_in_s"}
     assert (tokens["token_type"], tokens["expires_in_s"]) == ("Bearer", 7200)
     assert ok(door.as_(tokens["access_token"]).get(ACCOUNT))["id"] == str(owner.id)
+
+
+def test_an_old_password_hash_is_renewed_when_its_user_signs_in(world: World, tenant: Tenant, door: Client, owner: Account) -> None:
+    old = PasswordHasher(time_cost=2, memory_cost=64, parallelism=4).hash(PASSWORD)
+    world.tenant_sql(tenant, "UPDATE {t}.users SET password_hash = %(old)s", old=old)
+
+    def stored() -> Any:
+        return world.rows(tenant, "users")[0]["password_hash"]
+
+    problem(login(door, owner.email, "wrong password"), 401, "invalid_credentials")
+    assert stored() == old
+    ok(login(door, owner.email))
+    renewed = stored()
+    assert renewed != old
+    ok(login(door, owner.email))
+    assert stored() == renewed
 
 
 def test_emails_are_compared_whatever_their_case_and_form(world: World, tenant: Tenant, door: Client) -> None:

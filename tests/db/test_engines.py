@@ -76,3 +76,26 @@ def test_ids_sort_by_time() -> None:
     for wrong in ("", "x", ids[0].hex, f"{{{ids[0]}}}", f" {ids[0]}", f"urn:uuid:{ids[0]}"):
         with pytest.raises(NotFound):
             parse_id(wrong)
+
+
+def test_a_look_up_survives_a_restart_of_the_database(world: World, tenant: Any) -> None:
+    """It begins no transaction, in which a connection that died would be found out."""
+    databases = world.again(pool_size=1).runtime.databases
+
+    def slug(connection: Any) -> Any:
+        return connection.execute(text("SELECT pg_backend_pid(), slug FROM strongroom.tenants WHERE id = :id"), {"id": tenant.id}).one()
+
+    first = databases.look_up(slug)
+    assert databases.look_up(slug) == first
+    world.sql("SELECT pg_terminate_backend(%(pid)s)", pid=first[0])
+    assert databases.look_up(slug).slug == tenant.slug
+    with pytest.raises(DBAPIError):
+        databases.look_up(lambda connection: connection.execute(text("SELEKT")))
+
+
+def test_a_look_up_finds_nothing_that_a_tenant_left(world: World, tenant: Any) -> None:
+    databases = world.again(pool_size=1).runtime.databases
+    with databases.tenant(tenant.ref) as connection:
+        connection.execute(text("SET my.secret = 'x'"))
+    look = text("SELECT coalesce(current_setting('my.secret', true), '') || current_user")
+    assert databases.look_up(lambda connection: connection.execute(look).scalar_one()) == "strongroom_app"

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
@@ -288,6 +289,51 @@ def test_a_connection_is_replaced_after_so_many_tenants(world: World) -> None:
     assert len(set(second)) == 1
     assert set(first).isdisjoint(second)
     wait_until(lambda: not world.sql("SELECT 1 FROM pg_stat_activity WHERE pid = %(pid)s", pid=first[0]), 10, "the old backend is gone")
+
+
+def pids(databases: Databases, *tenants: Tenant | None) -> list[int]:
+    """The backends that serve these one after the other; None: the platform."""
+    found = []
+    for tenant in tenants:
+        with databases.tenant(tenant.ref) if tenant else databases.control() as connection:
+            found.append(connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+    return found
+
+
+def test_a_tenant_gets_the_connection_that_knows_it(world: World) -> None:
+    """One that knows enough tenants is kept for these; another is opened while there is room, then the longest unused goes."""
+    databases = world.again(pool_size=2, connection_max_tenants=2).runtime.databases
+    a, b, c, d, e = (world.create_tenant() for _ in range(5))
+    one, two = (pids(databases, a, b)[0], pids(databases, c, d)[0])
+    assert one != two
+    assert pids(databases, a, d, c, b, c, a, a) == [one, two, two, one, two, one, one]
+    three = pids(databases, e)[0]
+    assert three not in {one, two}
+    assert pids(databases, a, b, e) == [one, one, three]
+    wait_until(lambda: not world.sql("SELECT 1 FROM pg_stat_activity WHERE pid = %(pid)s", pid=two), 10, "the backend is gone")
+
+
+def test_the_platform_keeps_to_a_connection_of_its_own_while_there_is_room(world: World) -> None:
+    roomy = world.again(pool_size=2).runtime.databases
+    a, b = world.create_tenant(), world.create_tenant()
+    platform, tenants, *rest = pids(roomy, None, a, None, b, a, None)
+    assert platform != tenants
+    assert rest == [platform, tenants, tenants, platform]
+    narrow = world.again(pool_size=1).runtime.databases
+    assert len(set(pids(narrow, None, a, None, b))) == 1
+
+
+def test_idle_connections_serve_when_the_server_gives_no_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    databases = world.again(pool_size=2).runtime.databases
+    tenant, (only,) = world.create_tenant(), pids(databases, None)
+
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise psycopg.OperationalError("too many clients already")
+
+    monkeypatch.setattr(psycopg, "connect", refuse)
+    assert pids(databases, tenant, None) == [only, only]
+    with databases.control(), pytest.raises(DatabaseUnavailable), databases.control():
+        raise AssertionError("a second connection")
 
 
 def test_statements_are_compiled_once_for_all_tenants(world: World) -> None:

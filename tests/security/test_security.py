@@ -140,7 +140,7 @@ def test_secrets_of_keys() -> None:
 
 def test_passwords_are_hashed_as_is_good_today(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests use a cheaper hasher; this is the one in use."""
-    monkeypatch.setattr(passwords, "_hasher", PasswordHasher())
+    monkeypatch.setattr(passwords, "_hasher", passwords.make_hasher())
     stored = passwords.hash_password("correct horse battery")
     assert stored.startswith("$argon2id$")
     parameters = dict(part.split("=") for part in stored.split("$")[3].split(","))
@@ -149,6 +149,18 @@ def test_passwords_are_hashed_as_is_good_today(monkeypatch: pytest.MonkeyPatch) 
     assert passwords.verify_password(stored, "correct horse battery")
     assert not passwords.verify_password(stored, "correct horse batterY")
     assert stored != passwords.hash_password("correct horse battery")
+
+
+def test_hashes_of_other_strength_are_renewed() -> None:
+    password = "correct horse battery"
+    for other in (PasswordHasher(time_cost=2, memory_cost=64, parallelism=4), PasswordHasher(time_cost=1, memory_cost=16, parallelism=2)):
+        old = other.hash(password)
+        assert passwords.verify_password(old, password)
+        new = passwords.renewed(old, password)
+        assert new is not None
+        assert passwords.verify_password(new, password)
+        assert passwords.renewed(new, password) is None
+    assert passwords.renewed(None, password) is None
 
 
 @pytest.mark.parametrize("stored", [None, "", "x", "$argon2id$broken", "plain text password"])

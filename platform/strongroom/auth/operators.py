@@ -18,7 +18,7 @@ from strongroom.db.engines import Databases
 from strongroom.db.ids import new_id
 from strongroom.errors import AlreadyExists, InvalidCredentials, NotFound, RefreshReused, TokenInvalid, ValidationFailed
 from strongroom.runtime import Runtime
-from strongroom.security.passwords import hash_password, verify_password
+from strongroom.security.passwords import hash_password, renewed, verify_password
 from tenants.tables import operator_audit, operator_sessions, operators
 
 ROLES = ("admin", "viewer")
@@ -104,10 +104,14 @@ def login(runtime: Runtime, *, email: str, password: str, kind: str) -> SessionG
         ).first()
     if not verify_password(row.password_hash if row else None, password) or row is None:
         raise InvalidCredentials
+    hashed = renewed(row.password_hash, password)
     grant_id, refresh_id = new_id(), new_id()
     ends = func.now() + timedelta(seconds=runtime.settings.refresh_token_lifetime_s)
     with runtime.databases.control() as connection:
         connection.execute(update(operators).where(operators.c.id == row.id).values(last_login_at=func.now()))
+        if hashed is not None:
+            same = (operators.c.id == row.id) & (operators.c.password_hash == row.password_hash)
+            connection.execute(update(operators).where(same).values(password_hash=hashed))
         values = {"id": grant_id, "operator_id": row.id, "kind": kind, "refresh_id": refresh_id, "expires_at": ends}
         expires_at = connection.execute(insert(operator_sessions).values(**values).returning(operator_sessions.c.expires_at)).scalar_one()
     return SessionGrant(row.id, grant_id, refresh_id, expires_at)

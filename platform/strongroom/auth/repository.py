@@ -23,6 +23,11 @@ def note_login(connection: Connection, user_id: UUID) -> None:
     connection.execute(update(users).where(users.c.id == user_id).values(last_login_at=func.now()))
 
 
+def renew_password_hash(connection: Connection, user_id: UUID, old: str, new: str) -> None:
+    """Put another hash of the same password in the place of `old`, unless that was changed meanwhile."""
+    connection.execute(update(users).where(users.c.id == user_id, users.c.password_hash == old).values(password_hash=new))
+
+
 def insert_session(connection: Connection, *, lifetime_s: int, **values: Any) -> Row[Any]:
     """Begin a session; return its id, refresh id and end."""
     ends = func.now() + timedelta(seconds=lifetime_s)

@@ -14,7 +14,7 @@ from strongroom.config import Settings
 from strongroom.db.ids import new_id
 from strongroom.errors import InvalidCredentials, NotFound, RefreshReused, TokenInvalid
 from strongroom.runtime import Runtime
-from strongroom.security.passwords import verify_password
+from strongroom.security.passwords import renewed, verify_password
 from strongroom.security.tokens import secret_matches
 from tenants.models import Tenant
 
@@ -42,8 +42,11 @@ def login(runtime: Runtime, tenant: Tenant, *, email: str, password: str, kind: 
     matches = verify_password(user.password_hash if user else None, password)
     if user is None or not matches or user.status != "active":
         raise InvalidCredentials
+    hashed = renewed(user.password_hash, password)
     with runtime.tenant(tenant) as connection:
         repository.note_login(connection, user.id)
+        if hashed is not None:
+            repository.renew_password_hash(connection, user.id, user.password_hash, hashed)
         row = repository.insert_session(
             connection, lifetime_s=session_lifetime_s(runtime.settings, tenant), id=new_id(), user_id=user.id, kind=kind,
             refresh_id=new_id(), user_agent=user_agent[:MAX_USER_AGENT], remote_addr=remote_addr,

@@ -10,9 +10,11 @@ over to another tenant (`recycling`); PostgreSQL plans it anew whenever the sear
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
+from typing import TypeVar
 from uuid import UUID
 
 import orjson
@@ -22,15 +24,18 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import QueuePool
 
 from strongroom.config import Settings
 from strongroom.db import recycling
 from strongroom.db.cursors import SingleStatementCursor
+from strongroom.db.pool import TenantPool, wanted_by
 from strongroom.errors import ConfigurationError, DatabaseUnavailable, UnknownHost
 
+T = TypeVar("T")
 ROLE_PATTERN = re.compile(r"t_[0-9a-f]{32}")
 TENANT_LOCKS = 0x53726D67  # the first half of the lock of whoever migrates or moves a tenant; the second is a hash of its role
-FROZEN = "; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+BEGIN, FROZEN = "BEGIN", "; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 UNSYNCED = "; SET LOCAL synchronous_commit = off"
 STALE_CONNECTIONS = 100  # more than any pool holds: a restart of the database makes all of them stale at once
 PREPARE_AFTER = 5  # times that a statement ran for the same tenant on a connection; planning it costs more than running it
@@ -61,6 +66,7 @@ def make_engine(url: str, settings: Settings) -> Engine:
         pool_size=settings.pool_size,
         max_overflow=0,
         pool_timeout=settings.pool_timeout_s,
+        poolclass=QueuePool if settings.behind_pgbouncer else TenantPool,  # behind it a connection is no session
         pool_use_lifo=True,
         isolation_level="AUTOCOMMIT",  # transactions begin by hand, together with what binds them to a tenant: one round trip
         json_deserializer=orjson.loads,
@@ -73,7 +79,8 @@ def make_engine(url: str, settings: Settings) -> Engine:
             **({} if settings.behind_pgbouncer else {"options": " ".join(f"-c {each}" for each in _session(settings))}),
         },
     )
-    recycling.recycle_after(engine, settings.connection_max_tenants)
+    if isinstance(engine.pool, TenantPool):
+        engine.pool.keep_to(settings.connection_max_tenants)
     return engine
 
 
@@ -85,7 +92,7 @@ def _session(settings: Settings) -> list[str]:
 def _begin(settings: Settings) -> str:
     """Return what begins a transaction: through PgBouncer each may be on a session that somebody else has left."""
     if not settings.behind_pgbouncer:
-        return "BEGIN"
+        return BEGIN
     return "; ".join([recycling.CLEAN + "BEGIN", *(f"SET LOCAL {each}" for each in _session(settings))])
 
 
@@ -132,6 +139,23 @@ class Databases:
         the next moments may undo it (PostgreSQL documentation, 28.4).
         """
         return Transaction(self._engine(name), self._begin + (UNSYNCED if may_be_lost else ""))
+
+    def look_up(self, find: Callable[[Connection], T]) -> T:
+        """Return what `find` reads from the registry by one statement, which needs no transaction: that is one round trip.
+
+        `find` is called twice where its connection had died in the pool.
+
+        Raises:
+            DatabaseUnavailable
+        """
+        try:
+            with Transaction(self._control, self._begin if self._begin != BEGIN else "") as connection:
+                return find(connection)
+        except DatabaseUnavailable as error:
+            if not (isinstance(error.__cause__, DBAPIError) and error.__cause__.connection_invalidated):
+                raise
+        with self.control() as connection:
+            return find(connection)
 
     def _engine(self, cell: str) -> Engine:
         """Return a cell's engine.
@@ -201,13 +225,15 @@ def _connect(engine: Engine, begin: str, owner: str) -> Connection:
     Raises:
         DatabaseUnavailable
     """
+    wanted_by(owner)
     for _ in range(STALE_CONNECTIONS):
         connection = engine.connect()
         driver = connection.connection.driver_connection
         assert isinstance(driver, psycopg.Connection)  # noqa: S101 - tells the type checker which driver the pool holds
         try:
-            with psycopg.Cursor(driver) as cursor:
-                cursor.execute(recycling.cleaning(connection.info, owner) + begin)
+            if statements := recycling.cleaning(connection.info, owner) + begin:
+                with psycopg.Cursor(driver) as cursor:
+                    cursor.execute(statements)
         except (psycopg.errors.InvalidParameterValue, psycopg.errors.InsufficientPrivilege):
             connection.close()
             raise UnknownHost from None  # the tenant was deleted a moment ago, or has left this cell

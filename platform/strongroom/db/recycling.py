@@ -7,8 +7,8 @@ would do the same but for its plans, which all tenants may share; it cannot run 
 Prepared statements save most of planning while a connection stays with a tenant; they must not outlive that, since injected
 SQL could have put others under their names.
 
-A backend keeps 0.3 to 0.5 MiB for each schema that it has touched and never gives them back: so a connection that served
-so many distinct tenants is closed when it comes back to the pool, and the next one begins anew.
+A backend keeps 0.3 to 0.5 MiB for each schema that it has touched and never gives them back: so the distinct tenants of a
+connection are counted, and it serves no others when there are enough (`pool`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import MutableMapping
 from typing import Any
-
-from sqlalchemy import Engine, event
-from sqlalchemy.pool import ConnectionPoolEntry
 
 CLEAN = (
     "BEGIN; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD TEMP; DISCARD SEQUENCES; "
@@ -41,13 +38,3 @@ def taken_by(info: MutableMapping[Any, Any], owner: str) -> None:
     info[LAST] = owner
     if owner:
         info.setdefault(TOUCHED, set()).add(owner)
-
-
-def recycle_after(engine: Engine, max_tenants: int) -> None:
-    """Have the engine close connections that served `max_tenants` distinct tenants, each as it comes back."""
-
-    def checked_in(_connection: Any, record: ConnectionPoolEntry) -> None:
-        if len(record.info.get(TOUCHED, ())) >= max_tenants:
-            record.invalidate()
-
-    event.listen(engine, "checkin", checked_in)
