@@ -186,8 +186,7 @@ def _living_tenant(runtime: Runtime, tenant_id: UUID) -> Tenant | None:
         TenantBehind: its schema is too old for this code; the job is tried again.
     """
     try:
-        with runtime.databases.control() as connection:
-            tenant = repository.get_tenant(connection, tenant_id)
+        tenant = runtime.databases.look_up(lambda connection: repository.get_tenant(connection, tenant_id))
     except NotFound:
         return None
     if tenant.status == TenantStatus.DELETING:

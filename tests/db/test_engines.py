@@ -53,6 +53,14 @@ def test_a_request_survives_a_restart_of_the_database(world: World, client: Clie
     assert ok(client.get("/api/v1/account"))["email"]
 
 
+def test_what_may_be_lost_does_not_wait_for_the_disk(world: World) -> None:
+    asked = text("SELECT setting, source = 'session' AS is_ours FROM pg_settings WHERE name = 'synchronous_commit'")
+    with world.runtime.databases.cell("default", may_be_lost=True) as connection:
+        assert tuple(connection.execute(asked).one()) == ("off", True)
+    with world.runtime.databases.cell("default") as connection:  # the next transaction waits as the cluster's settings say
+        assert not connection.execute(asked).one().is_ours
+
+
 def test_our_own_mistakes_are_no_outage(world: World) -> None:
     for statement in ("SELECT 1 / 0", "SELECT * FROM nowhere", "SELEKT"):
         with pytest.raises(DBAPIError), world.runtime.databases.control() as connection:

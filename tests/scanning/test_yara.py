@@ -117,6 +117,14 @@ def test_one_scanner_serves_many_threads() -> None:
     assert verdicts == [Verdict.INFECTED] * 8
 
 
+def test_what_one_file_holds_is_not_told_of_the_next() -> None:
+    """A thread keeps its scanner from one file to the next, also one of other rules."""
+    one, another = YaraScanner(), YaraScanner()
+    for scanner in (one, one, another, one):
+        assert scan(EICAR, scanners=[scanner]).verdict is Verdict.INFECTED
+        assert scan(b"harmless", scanners=[scanner]).verdict is Verdict.CLEAN
+
+
 def test_memory_stays_flat_for_200_mib() -> None:
     def zeros() -> Iterator[bytes]:
         for _ in range(200):
