@@ -80,21 +80,21 @@ class Runtime:
         self.announce(tenant.cell, pairs)
 
     @contextmanager
-    def _transaction(self, tenant: Tenant) -> Iterator[Connection]:
-        with self._connection_share(tenant), self.beside(tenant) as connection:
+    def _transaction(self, tenant: Tenant, *, relaxed: bool = False) -> Iterator[Connection]:
+        with self._connection_share(tenant), self.beside(tenant, relaxed=relaxed) as connection:
             yield connection
 
     @contextmanager
-    def beside(self, tenant: Tenant, *, frozen: bool = False) -> Iterator[Connection]:
+    def beside(self, tenant: Tenant, *, frozen: bool = False, relaxed: bool = False) -> Iterator[Connection]:
         """Open a transaction in a tenant's schema that does not count for its share of connections, and announces no job.
 
-        With `frozen` it sees one moment, and writes nothing: so it holds nobody up.
+        With `frozen` it sees one moment, and writes nothing: so it holds nobody up. With `relaxed` its commit does not wait for the disk.
 
         Raises:
             TenantMoving: something was written while the tenant is on its way to another cell.
         """
         try:
-            with self._where_it_lives(tenant, frozen=frozen) as connection:
+            with self._where_it_lives(tenant, frozen=frozen, relaxed=relaxed) as connection:
                 yield connection
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) == REFUSED and self._is_moving(tenant):
@@ -102,16 +102,16 @@ class Runtime:
             raise
 
     @contextmanager
-    def _where_it_lives(self, tenant: Tenant, *, frozen: bool) -> Iterator[Connection]:
+    def _where_it_lives(self, tenant: Tenant, **kind: bool) -> Iterator[Connection]:
         """Open the transaction in the cell that is known, or in the one to which the tenant has gone since that was looked up."""
         with ExitStack() as stack:
             try:
-                connection = stack.enter_context(self.databases.tenant(tenant.ref, frozen=frozen))
+                connection = stack.enter_context(self.databases.tenant(tenant.ref, **kind))
             except UnknownHost:
                 now = self._look_up(tenant)
                 if now.cell == tenant.cell:
                     raise
-                connection = stack.enter_context(self.databases.tenant(now.ref, frozen=frozen))
+                connection = stack.enter_context(self.databases.tenant(now.ref, **kind))
             yield connection
 
     def _look_up(self, tenant: Tenant) -> Tenant:
@@ -124,13 +124,14 @@ class Runtime:
         now = self._look_up(tenant)
         return now.writes_paused or now.cell != tenant.cell
 
-    def keep_open(self, tenant: Tenant) -> Connection:
+    def keep_open(self, tenant: Tenant, *, reads: bool) -> Connection:
         """Open a transaction that this thread's next `tenant` goes on in, or that `let_go` ends: two for the price of one.
 
-        Only for what follows at once: a connection must not be held while anything travels.
+        Only for what follows at once: a connection must not be held while anything travels. `reads`: the request changes nothing
+        that anybody relies on, such as when a key was last used, so that its commit need not wait for the disk.
         """
         self.let_go()
-        transaction = self._transaction(tenant)
+        transaction = self._transaction(tenant, relaxed=reads)
         connection = transaction.__enter__()
         self._kept.transaction = (tenant.id, transaction, connection)
         return connection

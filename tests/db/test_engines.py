@@ -99,3 +99,22 @@ def test_a_look_up_finds_nothing_that_a_tenant_left(world: World, tenant: Any) -
         connection.execute(text("SET my.secret = 'x'"))
     look = text("SELECT coalesce(current_setting('my.secret', true), '') || current_user")
     assert databases.look_up(lambda connection: connection.execute(look).scalar_one()) == "strongroom_app"
+
+
+def test_only_what_reads_does_not_wait_for_the_disk(world: World, tenant: Any) -> None:
+    runtime = world.again(pool_size=1).runtime
+
+    def commits(connection: Any) -> Any:
+        return connection.execute(text("SHOW synchronous_commit")).scalar_one()
+
+    def wait() -> None:
+        """The cluster of the tests waits for no commit at all."""
+        with runtime.tenant(tenant) as connection:
+            connection.execute(text("SET synchronous_commit = on"))
+
+    for reads, expected in ((True, "off"), (False, "on")):
+        wait()
+        assert commits(runtime.keep_open(tenant, reads=reads)) == expected
+        runtime.let_go()
+    with runtime.tenant(tenant) as connection:
+        assert commits(connection) == "on"

@@ -34,6 +34,7 @@ T = TypeVar("T")
 ROLE_PATTERN = re.compile(r"t_[0-9a-f]{32}")
 TENANT_LOCKS = 0x53726D67  # the first half of the lock of whoever migrates or moves a tenant; the second is a hash of its role
 BEGIN, FROZEN = "BEGIN", "; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+RELAXED = "; SET LOCAL synchronous_commit = off"
 STALE_CONNECTIONS = 100  # more than any pool holds: a restart of the database makes all of them stale at once
 PREPARE_AFTER = 5  # times that a statement ran for the same tenant on a connection; planning it costs more than running it
 LIMITED = ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout")
@@ -175,8 +176,11 @@ class Databases:
         return engine
 
     @contextmanager
-    def tenant(self, tenant: TenantRef, *, frozen: bool = False) -> Iterator[Connection]:
-        """Open a transaction that can reach one tenant's schema and nothing else; with `frozen` it sees one moment, and writes nothing.
+    def tenant(self, tenant: TenantRef, *, frozen: bool = False, relaxed: bool = False) -> Iterator[Connection]:
+        """Open a transaction that can reach one tenant's schema and nothing else.
+
+        With `frozen` it sees one moment, and writes nothing. With `relaxed` its commit does not wait for the disk: what it wrote may be
+        lost, whole, if the database's machine goes down within a second.
 
         Raises:
             UnknownHost: its role is gone, or nobody may take it here any more.
@@ -185,7 +189,8 @@ class Databases:
         role = tenant.role
         if not ROLE_PATTERN.fullmatch(role):
             raise ValueError("not a tenant's role")
-        with self._transaction(self._engine(tenant.cell), role, FROZEN if frozen else "") as connection:
+        kind = (FROZEN if frozen else "") + (RELAXED if relaxed else "")
+        with self._transaction(self._engine(tenant.cell), role, kind) as connection:
             yield connection
 
     @contextmanager
