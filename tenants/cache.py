@@ -22,16 +22,25 @@ Load = Callable[[], Tenant | None]
 
 @dataclass(frozen=True)
 class Entry:
-    """What is remembered of a key, and until when by the monotonic clock."""
+    """What is remembered of a key; until when (by the monotonic clock) without further proof, and until when with it."""
 
     tenant: Tenant | None
     until: float
+    longest: float
 
 
 class TenantCache:
-    """Tenants by key. `lifetime_s` tells, at the time of storing, how long an entry may be believed. Safe to share between threads."""
+    """Tenants by key. Safe to share between threads.
 
-    def __init__(self, *, max_entries: int, max_missing: int, lifetime_s: Callable[[bool], float]) -> None:
+    `lifetime_s` tells, at the time of storing, how long an entry may be believed. One of a tenant may be for `longest_s` as long as
+    `is_current` says that whatever changed has been forgotten.
+    """
+
+    def __init__(
+        self, *, max_entries: int, max_missing: int, lifetime_s: Callable[[bool], float],
+        longest_s: float = 0.0, is_current: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
+        self._longest_s, self._is_current = longest_s, is_current
         self._max_entries, self._max_missing, self._lifetime_s = max_entries, max_missing, lifetime_s
         self._found: OrderedDict[str, Entry] = OrderedDict()
         self._missing: OrderedDict[str, Entry] = OrderedDict()
@@ -99,16 +108,21 @@ class TenantCache:
     def _peek(self, key: str) -> Entry | None:
         for part in (self._found, self._missing):
             entry = part.get(key)
-            if entry is not None and entry.until > time.monotonic():
+            if entry is not None and self._is_believed(entry):
                 part.move_to_end(key)
                 return entry
         return None
+
+    def _is_believed(self, entry: Entry) -> bool:
+        now = time.monotonic()
+        return entry.until > now or (entry.longest > now and self._is_current())
 
     def _store(self, key: str, tenant: Tenant | None) -> None:
         for part in (self._found, self._missing):
             self._drop(key, part.pop(key, None))
         part, room = (self._found, self._max_entries) if tenant else (self._missing, self._max_missing)
-        part[key] = Entry(tenant, time.monotonic() + self._lifetime_s(tenant is not None))
+        now = time.monotonic()
+        part[key] = Entry(tenant, now + self._lifetime_s(tenant is not None), now + (jittered(self._longest_s) if tenant else 0.0))
         if tenant is not None:
             self._keys[tenant.id].add(key)
         while len(part) > room:

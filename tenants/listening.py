@@ -12,6 +12,7 @@ import logging
 import os
 import select
 import threading
+import time
 from collections.abc import Callable
 from uuid import UUID
 
@@ -20,7 +21,7 @@ from strongroom.db.cursors import SingleStatementCursor
 
 CHANNEL = "strongroom_registry"
 EVERYTHING = "*"
-LOOK_S = 10.0
+LOOK_S = 2.0
 PAUSES_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ class Listener:
         self._wake: tuple[int, int] | None = None
         self._is_closing = False
         self.is_listening = False
+        self.heard_at = 0.0
+        """By the monotonic clock: what was changed before that has been told. 0 where there is no connection."""
         self.pid = 0
 
     def start(self) -> None:
@@ -68,7 +71,7 @@ class Listener:
             except (psycopg.Error, OSError):
                 log.warning("notifications of the registry are not heard; tenants are remembered only shortly", exc_info=failures == 0)
             finally:
-                self.is_listening = False
+                self.is_listening, self.heard_at = False, 0.0
             if not self._is_closing:
                 select.select([wake], [], [], PAUSES_S[min(failures, len(PAUSES_S) - 1)])
                 failures += 1
@@ -85,16 +88,30 @@ class Listener:
         Raises:
             psycopg.Error: the connection is lost.
         """
+        connection.add_notify_handler(lambda heard: self._changed(_tenant_id(heard.payload.encode())))  # while something is asked
+        self.heard_at = time.monotonic()
         connection.execute(f"LISTEN {CHANNEL}")
         self.is_listening = True
         self._changed(None)  # what was changed before nobody heard
         while not self._is_closing:
-            ready, _, _ = select.select([connection.fileno(), wake], [], [], LOOK_S)
-            if not ready:
-                connection.execute("SELECT 1")  # a server that is gone without a word is found out
+            asked_at = time.monotonic()
+            if asked_at >= self.heard_at + LOOK_S:
+                self._ask(connection)
+                self.heard_at = asked_at
             connection.pgconn.consume_input()
             while (notification := connection.pgconn.notifies()) is not None:
                 self._changed(_tenant_id(notification.extra))
+            select.select([connection.fileno(), wake], [], [], LOOK_S)
+
+    @staticmethod
+    def _ask(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+        """See that the server is there, and that this is still the session that listens; what was notified before comes with the answer.
+
+        Raises:
+            psycopg.Error
+        """
+        if connection.execute("SELECT pg_listening_channels()").fetchone() != (CHANNEL,):
+            raise psycopg.OperationalError("this session does not listen")
 
 
 def _tenant_id(payload: bytes) -> UUID | None:

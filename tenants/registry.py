@@ -1,11 +1,13 @@
 """The registry as requests see it: tenants by host, slug or id, from a cache in this process.
 
 A change made here is seen at once, one made by another process as soon as its notification is heard (a few
-milliseconds), and, should that be lost, when the entry's time is over. While nobody listens, entries live for a moment only.
+milliseconds). An entry lives for half a minute as long as the listener proves, again and again, that it still hears;
+without such a proof it lives for a few seconds, and for a moment only while nobody listens.
 """
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from uuid import UUID
 
@@ -21,6 +23,7 @@ from tenants.models import SLUG_PATTERN, Tenant
 
 UNHEARD_LIFETIME_S = 0.5
 MISSING_LIFETIME_S = 1.0
+HEARD_LIFETIMES = 6
 MAX_MISSING = 1000
 
 
@@ -29,7 +32,10 @@ class Registry:
 
     def __init__(self, settings: Settings, databases: Databases) -> None:
         self._settings, self._databases = settings, databases
-        self._cache = TenantCache(max_entries=settings.registry_cache_entries, max_missing=MAX_MISSING, lifetime_s=self._lifetime_s)
+        self._cache = TenantCache(
+            max_entries=settings.registry_cache_entries, max_missing=MAX_MISSING, lifetime_s=self._lifetime_s,
+            longest_s=HEARD_LIFETIMES * settings.registry_lifetime_s, is_current=self._hears,
+        )  # fmt: skip
         can_listen = settings.listen_database_url is not None or not settings.behind_pgbouncer  # which has no sessions to listen on
         self._may_listen = settings.registry_listen and can_listen
         self.listener = Listener(settings.listen_database_url or settings.database_url, self._changed)
@@ -67,6 +73,10 @@ class Registry:
         if not self.listener.is_listening:
             return jittered(UNHEARD_LIFETIME_S)
         return jittered(self._settings.registry_lifetime_s if found else MISSING_LIFETIME_S)
+
+    def _hears(self) -> bool:
+        """Tell whether every change of more than `registry_lifetime_s` ago has been heard."""
+        return self.listener.heard_at > time.monotonic() - self._settings.registry_lifetime_s
 
     def _changed(self, tenant_id: UUID | None) -> None:
         if tenant_id is None:

@@ -35,7 +35,7 @@ def work(runtime: Runtime, cell: str) -> int:
 def run_one(runtime: Runtime, cell: str) -> bool:
     """Claim and do one job; False when there is none."""
     settings = runtime.settings
-    with runtime.databases.cell(cell, may_be_lost=True) as connection:  # then nobody has it
+    with runtime.databases.cell(cell, relaxed=True) as connection:  # then nobody has it
         job = queue.claim(connection, lease_s=settings.job_lease_s, tenant_limit=_tenant_limit(settings))
     if job is None:
         return False
@@ -70,7 +70,7 @@ def _write_down(runtime: Runtime, cell: str, change: Callable[[Connection], None
     """Write down how a job ended; when the database does not answer, try for a while: else the job waits for its lease."""
     for pause_s in PAUSES_S:
         try:
-            with runtime.databases.cell(cell, may_be_lost=True) as connection:  # then it is done once more, which does no harm
+            with runtime.databases.cell(cell, relaxed=True) as connection:  # then it is done once more, which does no harm
                 change(connection)
             return
         except DatabaseUnavailable:

@@ -122,7 +122,8 @@ class Settings(BaseSettings):
     registry_lifetime_s: float = Field(
         default=5.0,
         gt=0,
-        description="Least time for which a process believes what it knows of a tenant; at most twice that.",
+        description="Least time for which a process believes what it knows of a tenant, at most twice that; six times as long while it "
+        "surely hears of changes.",
     )
     registry_cache_entries: int = Field(default=4000, gt=0, description="Tenants (by slug, id or domain) that a process remembers.")
     registry_listen: bool = Field(

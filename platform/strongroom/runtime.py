@@ -80,8 +80,8 @@ class Runtime:
             pairs = list(announced)
         self.announce(tenant.cell, pairs)
 
-    def _transaction(self, tenant: Tenant) -> TenantTransaction:
-        return TenantTransaction(self, tenant, share=self._connection_share(tenant))
+    def _transaction(self, tenant: Tenant, *, relaxed: bool = False) -> TenantTransaction:
+        return TenantTransaction(self, tenant, share=self._connection_share(tenant), relaxed=relaxed)
 
     def beside(self, tenant: Tenant, *, frozen: bool = False) -> TenantTransaction:
         """Return a transaction in a tenant's schema that does not count for its share of connections, and announces no job.
@@ -96,13 +96,14 @@ class Runtime:
         with self.databases.control() as connection:
             return repository.get_tenant(connection, tenant.id)
 
-    def keep_open(self, tenant: Tenant) -> Connection:
+    def keep_open(self, tenant: Tenant, *, reads: bool) -> Connection:
         """Open a transaction that this thread's next `tenant` goes on in, or that `let_go` ends: two for the price of one.
 
-        Only for what follows at once: a connection must not be held while anything travels.
+        Only for what follows at once: a connection must not be held while anything travels. `reads`: the request changes nothing
+        that anybody relies on, such as when a key was last used, so that its commit need not wait for the disk.
         """
         self.let_go()
-        transaction = KeptTransaction(self._transaction(tenant))
+        transaction = KeptTransaction(self._transaction(tenant, relaxed=reads))
         connection = transaction.connection
         self._kept.transaction = (tenant.id, transaction)
         return connection
@@ -199,7 +200,7 @@ class Runtime:
 class TenantTransaction(AbstractContextManager[Connection]):
     """A transaction in a tenant's schema, in the cell that is known or in the one to which it has gone since that was looked up.
 
-    With a `share` it holds one of the tenant's connections; see `Runtime.beside` for one without.
+    With a `share` it holds one of the tenant's connections; see `Runtime.beside` for one without. `kind`: see `Databases.tenant`.
 
     Raises:
         TenantBusy: on entering, when all of its share was in use for as long as anybody waits for a connection.
@@ -207,8 +208,8 @@ class TenantTransaction(AbstractContextManager[Connection]):
         DatabaseUnavailable
     """
 
-    def __init__(self, runtime: Runtime, tenant: Tenant, *, share: threading.Semaphore | None = None, frozen: bool = False) -> None:
-        self._runtime, self._tenant, self._share, self._frozen = runtime, tenant, share, frozen
+    def __init__(self, runtime: Runtime, tenant: Tenant, *, share: threading.Semaphore | None = None, **kind: bool) -> None:
+        self._runtime, self._tenant, self._share, self._kind = runtime, tenant, share, kind
 
     def __enter__(self) -> Connection:
         if self._share is not None and not self._share.acquire(timeout=self._runtime.settings.pool_timeout_s):
@@ -222,13 +223,13 @@ class TenantTransaction(AbstractContextManager[Connection]):
     def _begin(self) -> Connection:
         databases = self._runtime.databases
         try:
-            self._inner = databases.tenant(self._tenant.ref, frozen=self._frozen)
+            self._inner = databases.tenant(self._tenant.ref, **self._kind)
             return self._inner.__enter__()
         except UnknownHost:
             now = self._runtime.look_up(self._tenant)
             if now.cell == self._tenant.cell:
                 raise
-            self._inner = databases.tenant(now.ref, frozen=self._frozen)
+            self._inner = databases.tenant(now.ref, **self._kind)
             return self._inner.__enter__()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

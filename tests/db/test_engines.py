@@ -53,9 +53,9 @@ def test_a_request_survives_a_restart_of_the_database(world: World, client: Clie
     assert ok(client.get("/api/v1/account"))["email"]
 
 
-def test_what_may_be_lost_does_not_wait_for_the_disk(world: World) -> None:
+def test_what_is_relaxed_does_not_wait_for_the_disk(world: World) -> None:
     asked = text("SELECT setting, source = 'session' AS is_ours FROM pg_settings WHERE name = 'synchronous_commit'")
-    with world.runtime.databases.cell("default", may_be_lost=True) as connection:
+    with world.runtime.databases.cell("default", relaxed=True) as connection:
         assert tuple(connection.execute(asked).one()) == ("off", True)
     with world.runtime.databases.cell("default") as connection:  # the next transaction waits as the cluster's settings say
         assert not connection.execute(asked).one().is_ours
@@ -107,3 +107,22 @@ def test_a_look_up_finds_nothing_that_a_tenant_left(world: World, tenant: Any) -
         connection.execute(text("SET my.secret = 'x'"))
     look = text("SELECT coalesce(current_setting('my.secret', true), '') || current_user")
     assert databases.look_up(lambda connection: connection.execute(look).scalar_one()) == "strongroom_app"
+
+
+def test_only_what_reads_does_not_wait_for_the_disk(world: World, tenant: Any) -> None:
+    runtime = world.again(pool_size=1).runtime
+
+    def commits(connection: Any) -> Any:
+        return connection.execute(text("SHOW synchronous_commit")).scalar_one()
+
+    def wait() -> None:
+        """The cluster of the tests waits for no commit at all."""
+        with runtime.tenant(tenant) as connection:
+            connection.execute(text("SET synchronous_commit = on"))
+
+    for reads, expected in ((True, "off"), (False, "on")):
+        wait()
+        assert commits(runtime.keep_open(tenant, reads=reads)) == expected
+        runtime.let_go()
+    with runtime.tenant(tenant) as connection:
+        assert commits(connection) == "on"

@@ -77,7 +77,7 @@ def test_a_broken_tenant_holds_up_no_other_and_can_be_retried(empty_world: World
     new = release(empty_world, tmp_path, BROKEN + ADD_COLUMN)
     assert migrate(new).counts == {"current": 4, "pending": 0, "running": 0, "failed": 1}
     (failed,) = operated.list_migrations(new.runtime, state="failed")
-    assert (failed.slug, failed.revision, failed.attempts) == ("t-0", "0001", 1)
+    assert (failed.slug, failed.revision, failed.attempts) == ("t-0", revisions.head("tenant"), 1)
     assert failed.error is not None
     assert "this tenant is broken" in failed.error
     assert not has_column(empty_world, tenants[0])
@@ -111,9 +111,9 @@ def test_after_the_last_try_it_has_failed(empty_world: World, tmp_path: Path) ->
     new = release(empty_world, tmp_path, "SELECT pg_sleep(60)", migration_statement_timeout_s=0.1, migration_attempts=2)
     assert migrate(new).counts["failed"] == 1
     found = stand(new)["slow"]
-    assert (found.state, found.attempts, found.revision) == ("failed", 2, "0001")
+    assert (found.state, found.attempts, found.revision) == ("failed", 2, revisions.head("tenant"))
     assert "statement timeout" in str(found.error)
-    assert tenant.schema_revision == "0001"
+    assert tenant.schema_revision == revisions.head("tenant")
 
 
 WAIT = """

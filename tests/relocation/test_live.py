@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from strongroom.db.engines import Databases
+from strongroom.db.revisions import head
 from strongroom.errors import Conflict, TenantMoving
 from strongroom.events.service import emit
 from strongroom.jobs import queue
@@ -246,7 +247,7 @@ def test_what_cannot_be_moved(two: TwoCells, full: Account) -> None:
     try:
         assert "migrate" in problem(operator.post(url, json={"cell": NEW}), 409, "conflict")["detail"]
     finally:
-        two.at(NEW, "UPDATE strongroom.tenant_script SET revision = '0001'")
+        two.at(NEW, "UPDATE strongroom.tenant_script SET revision = %(head)s", head=head("tenant"))
     two.begin(full.tenant)
     assert "under way: move" in problem(operator.post(url, json={"cell": NEW}), 409, "conflict")["detail"]
     problem(operator.post(f"{TENANTS}/{full.tenant.slug}/suspend"), 409, "conflict")

@@ -17,6 +17,7 @@ from strongroom.runtime import Runtime
 
 from tenants import repository
 from tenants.cache import TenantCache, jittered
+from tenants.listening import LOOK_S
 from tenants.models import Brand, Limits, Tenant, TenantStatus
 from tests.acceptance.waiting import wait_until
 from tests.factories import Client, Statements, World, host_of, ok, problem
@@ -253,6 +254,28 @@ def test_an_entry_has_an_end() -> None:
     assert cache.get("one", lambda: one) is one
     assert cache.get("one", lambda: two) is two
     assert cache.get("one", never) is two
+
+
+def test_an_entry_lives_longer_while_changes_are_heard() -> None:
+    hears = True
+    cache = TenantCache(max_entries=3, max_missing=3, lifetime_s=lambda _found: -1.0, longest_s=600, is_current=lambda: hears)
+    one, two = named(), named()
+    assert cache.get("one", lambda: one) is one
+    assert cache.get("one", never) is one
+    assert cache.get("missing", lambda: None) is None
+    assert cache.get("missing", lambda: two) is two, "what was not there is asked for again"
+    cache.forget(one.id)
+    assert cache.get("one", lambda: two) is two
+    hears = False
+    assert cache.get("one", lambda: one) is one
+
+
+def test_the_listener_proves_that_it_hears(world: World) -> None:
+    listener = listening(world.again().runtime).registry.listener
+    first = wait_until(lambda: listener.heard_at, 10, "heard")
+    wait_until(lambda: listener.heard_at > first, 20, "a proof")
+    world.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'strongroom listener'")
+    wait_until(lambda: listener.heard_at == 0.0 or listener.heard_at > first + LOOK_S, 20, "the session is gone")
 
 
 def test_jitter_spreads() -> None:

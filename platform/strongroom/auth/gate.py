@@ -203,7 +203,7 @@ def _transaction(tenant: Tenant) -> Iterator[Connection]:
             yield connection
         return
     try:
-        yield process.keep_open(tenant)
+        yield process.keep_open(tenant, reads=request.method in SAFE_METHODS)
     except BaseException as error:
         process.let_go(error)
         raise

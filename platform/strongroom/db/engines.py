@@ -36,7 +36,7 @@ T = TypeVar("T")
 ROLE_PATTERN = re.compile(r"t_[0-9a-f]{32}")
 TENANT_LOCKS = 0x53726D67  # the first half of the lock of whoever migrates or moves a tenant; the second is a hash of its role
 BEGIN, FROZEN = "BEGIN", "; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
-UNSYNCED = "; SET LOCAL synchronous_commit = off"
+RELAXED = "; SET LOCAL synchronous_commit = off"
 STALE_CONNECTIONS = 100  # more than any pool holds: a restart of the database makes all of them stale at once
 PREPARE_AFTER = 5  # times that a statement ran for the same tenant on a connection; planning it costs more than running it
 LIMITED = ("statement_timeout", "idle_in_transaction_session_timeout", "lock_timeout")
@@ -132,13 +132,13 @@ class Databases:
         """Open a transaction on the registry."""
         return Transaction(self._control, self._begin)
 
-    def cell(self, name: str, *, may_be_lost: bool = False) -> Transaction:
+    def cell(self, name: str, *, relaxed: bool = False) -> Transaction:
         """Open a transaction on a cell's own tables (jobs), outside every tenant.
 
-        `may_be_lost`: leaving it does not wait for the disk. Everybody sees it at once, but a crash of the database within
-        the next moments may undo it (PostgreSQL documentation, 28.4).
+        With `relaxed` its commit does not wait for the disk: everybody sees at once what it wrote, but that may be lost, whole, if
+        the database's machine goes down within a second (PostgreSQL documentation, 28.4).
         """
-        return Transaction(self._engine(name), self._begin + (UNSYNCED if may_be_lost else ""))
+        return Transaction(self._engine(name), self._begin + (RELAXED if relaxed else ""))
 
     def look_up(self, find: Callable[[Connection], T]) -> T:
         """Return what `find` reads from the registry by one statement, which needs no transaction: that is one round trip.
@@ -168,8 +168,10 @@ class Databases:
             raise ConfigurationError(f"The settings of this process do not name the cell '{cell}': add it to STRONGROOM_CELLS, restart.")
         return engine
 
-    def tenant(self, tenant: TenantRef, *, frozen: bool = False) -> Transaction:
-        """Open a transaction that can reach one tenant's schema and nothing else; with `frozen` it sees one moment, and writes nothing.
+    def tenant(self, tenant: TenantRef, *, frozen: bool = False, relaxed: bool = False) -> Transaction:
+        """Open a transaction that can reach one tenant's schema and nothing else.
+
+        With `frozen` it sees one moment, and writes nothing. With `relaxed` its commit does not wait for the disk; see `cell`.
 
         Raises:
             UnknownHost: its role is gone, or nobody may take it here any more.
@@ -178,7 +180,7 @@ class Databases:
         role = tenant.role
         if not ROLE_PATTERN.fullmatch(role):
             raise ValueError("not a tenant's role")
-        kind = FROZEN if frozen else ""
+        kind = (FROZEN if frozen else "") + (RELAXED if relaxed else "")
         begin = f"{self._begin}{kind}; SET LOCAL ROLE {role}; SET LOCAL search_path = {role}"
         return Transaction(self._engine(tenant.cell), begin, role)
 
