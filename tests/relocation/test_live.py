@@ -11,7 +11,7 @@ from strongroom.events.service import emit
 from strongroom.jobs import queue
 from strongroom.life import repository, service
 from strongroom.life.models import OperationState
-from strongroom.relocation import rows
+from strongroom.relocation import ranges, rows
 from strongroom.relocation import service as relocation
 
 from tests.acceptance.waiting import wait_until
@@ -23,7 +23,7 @@ TENANTS = "/operator/api/v1/tenants"
 
 
 def test_under_live_reads_and_writes(two: TwoCells, full: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "RANGE_ROWS", 20)
+    monkeypatch.setattr(ranges, "RANGE_ROWS", 20)
     heard = two.client(full)
     deaf = two.deaf_process().client(host_of(full.tenant)).as_(heard.token)
     with Traffic([heard, deaf]) as traffic:
@@ -223,7 +223,7 @@ def test_a_cell_that_does_not_answer(two: TwoCells, full: Account) -> None:
 
 def test_rows_are_made_equal_whatever_was_there(two: TwoCells, full: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     """Changed, gone, new, and two that have exchanged what must be unique."""
-    monkeypatch.setattr(rows, "RANGE_ROWS", 3)
+    monkeypatch.setattr(ranges, "RANGE_ROWS", 3)
     for number in range(10):
         two.upload(two.client(full), f"{number}.txt")
     two.begin(full.tenant)
