@@ -48,7 +48,10 @@ def list_cells(runtime: Runtime) -> list[Cell]:
 
 
 def amiss(runtime: Runtime) -> dict[str, str]:
-    """Return, by cell, what is to be done where the settings of this process and the registry do not name the same cells."""
+    """Return, by cell, what is to be done where the settings of this process and the registry do not name the same cells.
+
+    One that the registry alone names, and that is empty, is not amiss: it was added a moment ago, or is out of use.
+    """
     names = runtime.databases.cell_names
     with runtime.databases.control() as connection:
         rooms = placement.rooms(connection)
@@ -57,11 +60,10 @@ def amiss(runtime: Runtime) -> dict[str, str]:
         for name in names if name not in rooms
     }  # fmt: skip
     for room in rooms.values():
-        if room.name not in names:
-            lost = f" The {room.tenants} tenants in it cannot be served until then." if room.tenants else ""
+        if room.name not in names and room.tenants:
             found[room.name] = (
-                f"The cell '{room.name}' is ready, but the settings of this process do not name it: "
-                f"add it to STRONGROOM_CELLS and STRONGROOM_MIGRATION_CELLS, and restart.{lost}"
+                f"The cell '{room.name}' holds tenants ({room.tenants}), but the settings of this process do not name it, so they cannot be "
+                "served: add it to STRONGROOM_CELLS and STRONGROOM_MIGRATION_CELLS, and restart."
             )
     return found
 
