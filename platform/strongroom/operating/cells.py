@@ -62,8 +62,8 @@ def amiss(runtime: Runtime) -> dict[str, str]:
     for room in rooms.values():
         if room.name not in names and room.tenants:
             found[room.name] = (
-                f"The cell '{room.name}' holds tenants ({room.tenants}), but the settings of this process do not name it, so they cannot be "
-                "served: add it to STRONGROOM_CELLS and STRONGROOM_MIGRATION_CELLS, and restart."
+                f"The cell '{room.name}' holds tenants ({room.tenants}), but the settings of this process do not name it, so it cannot "
+                "serve them: add it to STRONGROOM_CELLS and STRONGROOM_MIGRATION_CELLS, and restart."
             )
     return found
 
