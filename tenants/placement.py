@@ -41,6 +41,11 @@ def rooms(connection: Connection) -> dict[str, Room]:
     return {row.name: Room(row.name, row.tenants, row.max_tenants, row.closed) for row in found}
 
 
+def known(connection: Connection) -> list[str]:
+    """Return the names of all prepared cells."""
+    return list(connection.execute(select(cells.c.name).order_by(cells.c.added_at, cells.c.name)).scalars())
+
+
 def roomiest(names: Sequence[str], found: dict[str, Room]) -> str:
     """Return the least full of the named cells that take new tenants; of several the first named.
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 from celery import Celery
+from celery.signals import worker_shutting_down
 from sqlalchemy import create_engine, text
 from strongroom.config import Settings
 from strongroom.jobs.broker import CLOCK_QUEUE, RUN_JOB
@@ -22,14 +24,16 @@ def make_worker_app(settings: Settings) -> Celery:
     runtime = Runtime(settings)
     app = runtime.celery
 
+    stopping = threading.Event()
+    worker_shutting_down.connect(lambda **_: stopping.set(), weak=False)
+
     @app.task(name=RUN_JOB)
     def run_job(cell: str, _job_id: str) -> None:
-        runner.work(runtime, cell)
+        runner.work(runtime, cell, stopping.is_set)
 
     @app.task(name=DISPATCH)
     def dispatch() -> None:
-        for cell in runtime.databases.cell_names:
-            runner.dispatch(runtime, cell)
+        runner.dispatch_all(runtime)
 
     @app.task(name=HOUSEKEEP)
     def housekeep() -> None:

@@ -22,10 +22,10 @@ MAX_TURN_S = 10.0
 PAUSES_S = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
-def work(runtime: Runtime, cell: str) -> int:
-    """Do due jobs of a cell, one after the other, until there are none or the turn is over; return how many."""
+def work(runtime: Runtime, cell: str, is_stopping: Callable[[], bool] = lambda: False) -> int:
+    """Do due jobs of a cell, one after the other, until there are none, the turn is over or the worker is to stop; return how many."""
     ends, count = time.monotonic() + MAX_TURN_S, 0
-    while time.monotonic() < ends and run_one(runtime, cell):
+    while time.monotonic() < ends and not is_stopping() and run_one(runtime, cell):
         count += 1
     if time.monotonic() >= ends:
         runtime.announcer.announce(cell, "")
@@ -99,6 +99,15 @@ def _kept_alive(runtime: Runtime, cell: str, job: Job) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+def dispatch_all(runtime: Runtime) -> None:
+    """Dispatch in every cell; one that does not answer holds up no other."""
+    for cell in runtime.ready_cells():
+        try:
+            dispatch(runtime, cell)
+        except DatabaseUnavailable:
+            log.warning("lost jobs of a cell cannot be looked for", extra={"cell": cell}, exc_info=True)
 
 
 def dispatch(runtime: Runtime, cell: str) -> int:

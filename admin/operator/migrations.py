@@ -71,7 +71,7 @@ class Cells(OperatorView):
     @shows("/")
     def index(self) -> Response:
         """Show the cells with what they hold."""
-        return self.show("cells.html", cells=cells.list_cells(runtime()))
+        return self.show("cells.html", cells=cells.list_cells(runtime()), amiss=cells.amiss(runtime()))
 
     @acts("/<cell>")
     def change(self, cell: str) -> Response:

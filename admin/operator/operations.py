@@ -27,7 +27,7 @@ STEPS = {
     "grace": "Grace time", "schema": "Database schema and role removed", "bytes": "Bytes removed", "tombstone": "Address free again",
     "stragglers": "Looked once more for late uploads",
     "place": "Schema and role made in the new cell", "copy": "Rows copied", "notice": "Writes refused from now on, reads go on",
-    "pause": "Old cell refuses writes", "compare": "Rest copied, every row compared", "switch": "Lives in the new cell",
+    "pause": "Old cell refuses writes", "compare": "Rest copied, all compared", "switch": "Lives in the new cell",
     "leave": "Old cell lets nobody in", "settle": "Background work goes on there", "writes": "Can be written again",
     "discard": "What was copied is removed",
 }  # fmt: skip
@@ -62,7 +62,8 @@ def shown(operation: Operation) -> dict[str, Any]:
     words = {**STEPS, "jobs": "Background work goes on"} if operation.kind in {Kind.RESUME, Kind.RESTORE, Kind.IMPORT} else STEPS
     steps = [{"title": words[each.name], "state": each.state, "at": _moment(each.at)} for each in operation.steps]
     can_abort = operation.kind == Kind.MOVE and not operation.is_past("switch")
-    return {**vars(operation), "can_abort": can_abort, "title": TITLES[operation.kind], "steps": steps, "stands": _stands(operation)}
+    known = {**vars(operation), "writes_paused_s": operation.writes_paused_s}
+    return {**known, "can_abort": can_abort, "title": TITLES[operation.kind], "steps": steps, "stands": _stands(operation)}
 
 
 def _stands(operation: Operation) -> str:

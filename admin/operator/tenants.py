@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from dataclasses import field as field_
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -10,15 +12,16 @@ from typing import Any
 from flask import Response, request
 from strongroom.db.ids import parse_id
 from strongroom.domains import service as domains
-from strongroom.errors import AlreadyExists, Conflict, DomainError, NotFound
+from strongroom.errors import AlreadyExists, Conflict, DatabaseUnavailable, DomainError, NotFound
 from strongroom.files import service as files
 from strongroom.http.context import current_operator, runtime
 from strongroom.life.models import OperationState
 from strongroom.moving.models import Report
-from strongroom.operating import life, moves, overview, plans, service
+from strongroom.operating import cells, life, moves, overview, plans, service
 from strongroom.operating.schemas import NewTenantSchema
 from strongroom.operating.service import TenantFigures
 from strongroom.quotas import service as quotas
+from strongroom.quotas.models import Use
 from strongroom.users import service as users
 
 from admin.figures import daily_transfer, day_range
@@ -172,14 +175,14 @@ class Tenants(OperatorView):
     def _tenant(self, tenant: Tenant, errors: dict[str, str], status: int = 200) -> Response:
         name, start, end = day_range(request.args.get("range"))
         days = service.daily(runtime(), start=start, end=end, tenant_id=tenant.id)
-        uses = quotas.uses(runtime(), tenant) if tenant.status in ALIVE else []
+        inside, cell_problem = _inside(tenant)
         return self.show(
-            "tenant.html", status, uses=shown_uses(uses), use_notices=shown_notices(uses), overrides=tenant.overrides,
-            tenant=_details(tenant), usage=daily_transfer(name, days), errors=errors,
+            "tenant.html", status, uses=shown_uses(inside.uses), use_notices=shown_notices(inside.uses), overrides=tenant.overrides,
+            tenant=_details(tenant, inside), usage=daily_transfer(name, days), errors=errors, cell_problem=cell_problem,
             domains=_addresses(tenant), plans=_plans(), values={"plan": tenant.plan, "new_slug": field("new_slug")},
-            move=_move(tenant), operation=shown_operation(tenant), grace_days=runtime().settings.deletion_grace_days,
+            move=inside.move, operation=shown_operation(tenant), grace_days=runtime().settings.deletion_grace_days,
             providers=[{"value": each.name, "label": f"{each.name} ({each.kind})"} for each in service.list_providers(runtime())],
-            cells=[{"value": name, "label": name} for name in runtime().databases.cell_names if name != tenant.cell],
+            cells=[{"value": name, "label": name} for name in runtime().ready_cells() if name != tenant.cell],
         )  # fmt: skip
 
     def _form(self, values: dict[str, Any], errors: dict[str, str], status: int = 200) -> Response:
@@ -194,9 +197,26 @@ def shown_operation(tenant: Tenant) -> dict[str, Any] | None:
     return shown(operation) if operation is not None and operation.state == OperationState.OPEN else None
 
 
-def _move(tenant: Tenant) -> Report | None:
-    """Return how the tenant's move stands; None for one that is leaving."""
-    return moves.report(runtime(), tenant.slug) if tenant.status in ALIVE else None
+@dataclass(frozen=True)
+class Inside:
+    """What only a tenant's own cell knows of it: nothing, for one that is leaving or whose cell cannot be reached."""
+
+    users: int = 0
+    needs_attention: int = 0
+    uses: list[Use] = field_(default_factory=list)
+    move: Report | None = None
+
+
+def _inside(tenant: Tenant) -> tuple[Inside, str]:
+    """Return what a tenant's cell knows of it, and why it cannot be asked, if so."""
+    if tenant.status not in ALIVE:
+        return Inside(), ""
+    try:
+        attention = sum(files.count_attention(runtime(), tenant).values())
+        uses, report = quotas.uses(runtime(), tenant), moves.report(runtime(), tenant.slug)
+        return Inside(users.count_users(runtime(), tenant), attention, uses, report), ""
+    except DatabaseUnavailable as error:
+        return Inside(), cells.amiss(runtime()).get(tenant.cell) or f"The cell '{tenant.cell}' cannot be asked: {error.detail}"
 
 
 def _filters(counts: dict[str, int], chosen: str | None, search: str) -> list[dict[str, Any]]:
@@ -217,16 +237,14 @@ def _row(each: TenantFigures, days: list[int]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _details(tenant: Tenant) -> dict[str, Any]:
+def _details(tenant: Tenant, inside: Inside) -> dict[str, Any]:
     today = datetime.now(UTC).date()
     found = service.list_figures(runtime(), start=today, end=today, search=tenant.slug)
     figures = next(each for each in found if each.tenant.id == tenant.id)
-    alive = tenant.status in ALIVE
     return {
         **_row(figures, []), "suspended_reason": None, "cell": tenant.cell, "uploads_today": figures.uploads,
         "downloads_today": figures.downloads, "console_url": runtime().settings.tenant_url(tenant.slug, "/console/"),
-        "users": users.count_users(runtime(), tenant) if alive else 0,
-        "needs_attention": sum(files.count_attention(runtime(), tenant).values()) if alive else 0,
+        "users": inside.users, "needs_attention": inside.needs_attention,
     }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from strongroom.security.txt_records import TxtLookup
 from strongroom.storage.base import Provider
 from strongroom.storage.bound import TenantStorage
 from strongroom.storage.providers import make_provider, make_tenants_provider
-from tenants import repository
+from tenants import placement, repository
 from tenants.models import ProviderInfo, Tenant
 from tenants.provider_secrets import open_secrets
 from tenants.registry import Registry
@@ -61,6 +61,15 @@ class Runtime:
     def newest_revision(self) -> str:
         """The newest revision of a tenant's schema that this code knows."""
         return head("tenant", self.settings)
+
+    def ready_cells(self) -> list[str]:
+        """Return the cells that the settings name and that were made ready, in the settings' order: tenants and jobs are only there.
+
+        One that is named before 'strongroom cell add' holds nothing yet, and nothing may break because of it.
+        """
+        with self.databases.control() as connection:
+            known = set(placement.known(connection))
+        return [name for name in self.databases.cell_names if name in known]
 
     def close(self) -> None:
         """Close all connections, and end the listening for changed tenants. Idempotent."""

@@ -179,6 +179,12 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
         self._let_go()
         super().handle_quit(sig, frame)
 
+    def _cap_keepalive(self, deadline: float) -> None:
+        """A worker that ends waits no longer for connections that never sent anything than for those that did once."""
+        super()._cap_keepalive(deadline)
+        for conn in self.pending_conns:
+            conn.timeout = min(conn.timeout, deadline)
+
     def _let_go(self) -> None:
         app = getattr(self, "wsgi", None)
         if isinstance(app, Flask):
@@ -193,7 +199,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no type
     def _watch(self) -> None:
         while True:
             time.sleep(0.5)  # the rhythm of the watch
-            connections.enforce(crowd=self.cfg.threads // 3)
+            connections.enforce(crowd=self.cfg.threads // 3 if self.alive else -1)  # one that ends waits for no head either
 
 
 class Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types

@@ -1,7 +1,8 @@
 """A small deployment for the tests: `deployment.py FOLDER CHILD…`; a child is NAME or NAME:KIND.
 
-Kinds: `stubborn` ignores SIGTERM; `parent` starts a process in a session of its own; `broken` ends at once; `slow`
-never gets ready; `postgres` is a database. `initdb` (not a child) only makes the cluster.
+Kinds: `joint` children stop together, each only when all have been told to; `stubborn` ignores SIGTERM; `parent`
+starts a process in a session of its own; `broken` ends at once; `slow` never gets ready; `postgres` is a database.
+`initdb` (not a child) only makes the cluster.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from strongroom.embedded.errors import EmbeddedError
 from strongroom.embedded.postgres import EmbeddedPostgres
 from strongroom.embedded.state import StateDir
 from strongroom.embedded.supervisor import ProcessSpec, RestartPolicy, Supervisor
+
+JOINT = 3
 
 
 def note(folder: Path, event: str) -> None:
@@ -33,6 +37,10 @@ def be_child(folder: Path, name: str, kind: str) -> None:
         sys.exit("I am broken")
 
     def stop(*_: object) -> None:
+        if kind == "joint":
+            note(folder, f"told {name}")
+            while (folder / "events").read_text().count("told ") < JOINT:
+                time.sleep(0.01)  # nothing tells what another process writes down
         note(folder, f"stop {name}")
         sys.exit(0)
 
@@ -61,7 +69,8 @@ def make_spec(folder: Path, child: str) -> ProcessSpec:
         name=name,
         argv=[sys.executable, __file__, str(folder), "--child", name, kind],
         ready=lambda: kind != "slow" and count_starts(folder, name) > before,
-        stop_timeout_s=30 if kind == "stubborn" else 5,
+        stop_timeout_s={"stubborn": 30, "joint": 60}.get(kind, 5),
+        stop_group="joint" if kind == "joint" else "",
         restart=RestartPolicy(first_delay_s=0.05, give_up_after=None if kind != "broken" else 1),
         after_ready=lambda: note(folder, f"after {name}"),
     )

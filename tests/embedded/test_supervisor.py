@@ -36,6 +36,18 @@ def test_starts_in_order_and_stops_in_reverse(deployment: Any) -> None:
     assert not (deployment.folder / "run.json").exists()
 
 
+def test_a_group_is_told_to_stop_at_once(deployment: Any) -> None:
+    """Each of it ends only when all have been told."""
+    run = deployment.start_ready("a", "b:joint", "c:joint", "d:joint", "e")
+    errors = deployment.stop(run)
+    events = [event for event in deployment.events() if event.split()[0] in {"stop", "told"}]
+    assert events[0] == "stop e"
+    assert sorted(events[1:4]) == ["told b", "told c", "told d"]
+    assert sorted(events[4:7]) == ["stop b", "stop c", "stop d"]
+    assert events[7:] == ["stop a"]
+    assert "force" not in errors
+
+
 def test_sigterm_stops_too(deployment: Any) -> None:
     run = deployment.start_ready("a")
     run.terminate()

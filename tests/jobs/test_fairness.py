@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
+from kombu.transport.sqlalchemy import Channel
 from redis import Redis
+from strongroom.db import bootstrap
 from strongroom.jobs import queue
-from strongroom.jobs.broker import JOB_QUEUE
+from strongroom.jobs.broker import JOB_QUEUE, make_queues
 from strongroom.usage.recorder import ROLL_UP
 
 from tenants.models import Tenant
 from tests.acceptance.waiting import wait_until
-from tests.factories import World
+from tests.factories import Database, World, number
+from tests.services.postgres import Cluster
 from tests.services.processes import running
 from tests.services.redis import redis_server
 from workers import runner
 
-MANY = 10_000
+MANY, MESSAGES = 10_000, 2_000
 STRONGROOM = Path(sys.executable).with_name("strongroom")
 FEW = 5
 """So many jobs of the other tenant may be done before the single one: what was claimed already, and turns taken."""
@@ -33,27 +38,53 @@ def broker() -> Iterator[Redis]:
         yield client
 
 
-@pytest.fixture
-def busy(world: World, broker: Redis) -> Iterator[World]:
-    """An instance whose jobs are announced by the broker."""
-    port = broker.connection_pool.connection_kwargs["port"]
-    made = world.again(broker_url=f"redis://127.0.0.1:{port}/0")
-    yield made
+@contextmanager
+def told_by(world: World, broker_url: str, folder: Path) -> Iterator[tuple[World, Callable[[], object]]]:
+    """An instance whose jobs are announced by a broker, and what starts a `strongroom worker` there; that is killed at the end."""
+    made = world.again(broker_url=broker_url)
+    settings = made.settings
+    named = {
+        "DATABASE_URL": settings.database_url, "BROKER_URL": settings.broker_url, "MASTER_KEY": settings.master_key.get_secret_value(),
+        "CLAMD_ADDRESS": "off",
+    }  # fmt: skip
+    command = ["env", *(f"STRONGROOM_{name}={value}" for name, value in named.items()), str(STRONGROOM), "worker"]
+    with ExitStack() as stack:
+        yield made, lambda: stack.enter_context(running(command, folder / "worker.log"))
     made.runtime.announcer.flush(20)
     made.runtime.celery.close()
 
 
 @pytest.fixture
-def start_worker(busy: World, tmp_path: Path) -> Iterator[Any]:
-    """Start `strongroom worker`; it is killed at the end."""
-    settings = busy.settings
-    named = {
-        "DATABASE_URL": settings.database_url, "BROKER_URL": settings.broker_url, "MASTER_KEY": settings.master_key.get_secret_value(),
-        "CLAMD_ADDRESS": "off",
-    }  # fmt: skip
-    environment = [f"STRONGROOM_{name}={value}" for name, value in named.items()]
-    with ExitStack() as stack:
-        yield lambda: stack.enter_context(running(["env", *environment, str(STRONGROOM), "worker"], tmp_path / "worker.log"))
+def by_redis(world: World, broker: Redis, tmp_path: Path) -> Iterator[tuple[World, Callable[[], object]]]:
+    port = broker.connection_pool.connection_kwargs["port"]
+    with told_by(world, f"redis://127.0.0.1:{port}/0", tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def messages(cluster: Cluster) -> Iterator[Database]:
+    """The database of messages that `strongroom up` makes beside its own."""
+    name = f"broker_{number()}_{os.getpid()}"
+    with psycopg.connect(cluster.superuser_dsn(), autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" OWNER {bootstrap.OWNER_ROLE}')
+    yield Database(cluster, name)
+    with psycopg.connect(cluster.superuser_dsn(), autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def by_postgres(world: World, messages: Database, tmp_path: Path) -> Iterator[tuple[World, Callable[[], object]]]:
+    url = f"sqla+{messages.owner_url.replace('postgresql://', 'postgresql+psycopg://', 1)}"
+    with told_by(world, url, tmp_path) as made:
+        make_queues(made[0].settings)
+        try:
+            yield made
+        finally:
+            made[0].runtime.announcer.flush(20)
+            made[0].runtime.celery.pool.force_close_all()
+            for engine, _ in Channel._engines.values():
+                engine.dispose()
+            Channel._engines.clear()
 
 
 def flood(world: World, tenant: Tenant) -> None:
@@ -80,8 +111,8 @@ def check_that_it_was_soon(world: World, many: Tenant, single: Tenant, since: An
     assert len(done(world, many)) < MANY
 
 
-def test_behind_ten_thousand_jobs_and_their_messages(world: World, busy: World, broker: Redis, tenant: Tenant, start_worker: Any) -> None:
-    single = world.create_tenant()
+def test_behind_ten_thousand_jobs_and_their_messages(world: World, by_redis: Any, broker: Redis, tenant: Tenant) -> None:
+    (busy, start_worker), single = by_redis, world.create_tenant()
     flood(world, tenant)
     busy.runtime.announcer.send("default", "one of many")
     (message,) = broker.lrange(JOB_QUEUE, 0, -1)
@@ -95,11 +126,30 @@ def test_behind_ten_thousand_jobs_and_their_messages(world: World, busy: World, 
     assert broker.llen(JOB_QUEUE) > MANY / 2, "nobody waited for the messages"
 
 
-def test_behind_ten_thousand_jobs_whose_messages_were_lost(
-    world: World, busy: World, broker: Redis, tenant: Tenant, start_worker: Any
-) -> None:
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")  # kombu's own tables
+def test_behind_messages_in_the_embedded_broker(world: World, by_postgres: Any, messages: Database, tenant: Tenant) -> None:
+    """PostgreSQL by way of kombu, as `strongroom up` has it."""
+    (busy, start_worker), single = by_postgres, world.create_tenant()
+    flood(world, tenant)
+    busy.runtime.announcer.send("default", "one of many")
+    copies = "INSERT INTO kombu_message (id, visible, timestamp, payload, version, queue_id) " \
+             "SELECT id + n, visible, timestamp, payload, version, queue_id FROM kombu_message, generate_series(1, %s) n"  # fmt: skip
+    with psycopg.connect(messages.superuser_url, autocommit=True) as connection:
+        connection.execute(copies, [MESSAGES - 1])
+        start_worker()
+        wait_until(lambda: done(world, tenant), 60, "the flood to be worked on")
+        with busy.runtime.tenant(single) as opened:
+            queue.enqueue(opened, ROLL_UP, {"of": "the other"})
+        (now,) = world.sql("SELECT clock_timestamp() AS now")
+        check_that_it_was_soon(world, tenant, single, now["now"])
+        left = connection.execute("SELECT count(*) FROM kombu_message WHERE visible").fetchone()
+    assert left is not None
+    assert left[0] > MESSAGES / 2, "nobody waited for the messages"
+
+
+def test_behind_ten_thousand_jobs_whose_messages_were_lost(world: World, by_redis: Any, broker: Redis, tenant: Tenant) -> None:
     """The dispatcher finds the oldest due jobs only, which are the other tenant's: whoever is woken takes the fairest."""
-    single = world.create_tenant()
+    (busy, start_worker), single = by_redis, world.create_tenant()
     flood(world, tenant)
     with world.runtime.tenant(single) as connection:
         queue.enqueue(connection, ROLL_UP, {"of": "the other"})

@@ -91,6 +91,15 @@ def test_a_job_is_done_once_however_many_workers_there_are(world: World, tenant:
     assert {job["attempts"] for job in world.jobs(tenant)} == {1}
 
 
+def test_a_worker_that_is_to_stop_takes_no_further_job(world: World, tenant: Tenant, done: list[Any]) -> None:
+    for _ in range(5):
+        add(world, tenant)
+    assert runner.work(world.runtime, "default", lambda: len(done) == 2) == 2
+    assert [job["state"] for job in world.jobs(tenant)].count("queued") == 3
+    world.run_jobs()
+    assert len(done) == 5
+
+
 def test_a_worker_that_dies_gives_its_job_back_when_its_lease_ends(world: World, tenant: Tenant, done: list[Any]) -> None:
     """Killed between claim and finish: after the lease another worker does it, once."""
     add(world, tenant)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from html import unescape
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -14,6 +16,7 @@ from strongroom.errors import CellsFull
 
 from tenants.placement import Room, roomiest
 from tests.factories import Database, OperatorAccount, World, create_database, ok, problem
+from workers import housekeeping, runner
 
 API = "/operator/api/v1"
 
@@ -140,3 +143,57 @@ def test_what_keeps_a_cell_from_being_added(empty_world: World, two: World, seco
         connection.execute("GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO PUBLIC")
     assert "REVOKE EXECUTE ON FUNCTION pg_catalog.set_config" in refused("second", world=two)
     assert [each["name"] for each in empty_world.sql("SELECT name FROM strongroom.cells")] == ["default"]
+
+
+# The settings and the registry name other cells
+
+PAGES = ("", "tenants/", "tenants/new", "cells/", "jobs/", "operations/", "migrations/", "plans/", "domains/", "providers/", "audit/")
+
+
+def works(world: World, boss: OperatorAccount, *pages: str) -> str:
+    """The operator's pages, figures and background work, none of which may break; the page of cells."""
+    browser = world.browser(boss)
+    for page in (*PAGES, *pages):
+        assert browser.get(f"/operator/{page}").status_code == 200, page
+    ok(world.client(boss).get(f"{API}/jobs"))
+    assert world.client().get("/metrics").status_code == 200
+    housekeeping.enqueue_due(world.runtime)
+    runner.dispatch_all(world.runtime)
+    return unescape(browser.get("/operator/cells/").get_data(as_text=True))
+
+
+def findings(world: World) -> dict[str, dict[str, Any]]:
+    found = json.loads(command(world, "doctor", "--json").stdout)
+    return {each["part"]: each for each in found["findings"]}
+
+
+def test_a_cell_that_is_named_but_not_added_yet(two: World, boss: OperatorAccount) -> None:
+    account = two.create_user(two.create_tenant())
+    what_to_do = "run 'strongroom cell add second'"
+    assert what_to_do in works(two, boss, f"tenants/{account.tenant.slug}")
+    ready = ok(two.client().get("/readyz"))
+    assert (ready["status"], what_to_do in ready["parts"]["cell second"]) == ("ready", True)  # it holds nobody: all are served
+    assert what_to_do in command(two, "cell", "list").stdout
+    found = findings(two)
+    assert [name for name, each in found.items() if not each["ok"] and name in {"cells", "walls", "jobs"}] == ["cells"]
+    assert what_to_do in found["cells"]["text"]
+
+
+def test_a_cell_that_is_known_but_not_in_the_settings(empty_world: World, two: World, boss: OperatorAccount) -> None:
+    assert command(two, "cell", "add", "second").exit_code == 0
+    assert findings(empty_world)["cells"]["ok"]  # it is empty: nobody misses it
+    ok(two.client(boss).patch(f"{API}/cells/default", json={"closed": True}))
+    lost = two.create_user(two.create_tenant())
+    assert lost.tenant.cell == "second"
+    ok(two.client(boss).patch(f"{API}/cells/default", json={"closed": False}))
+    page = works(empty_world, boss, f"tenants/{lost.tenant.slug}")
+    what_to_do = "add it to STRONGROOM_CELLS"
+    assert what_to_do in page
+    assert "holds tenants (1)" in page
+    assert what_to_do in unescape(empty_world.browser(boss).get(f"/operator/tenants/{lost.tenant.slug}").get_data(as_text=True))
+    refused = empty_world.client(lost.tenant).post("/api/v1/auth/login", json={"email": lost.email, "password": lost.password})
+    assert "second" not in problem(refused, 503, "database_unavailable")["detail"]
+    assert what_to_do in command(empty_world, "cell", "list").stdout
+    assert what_to_do in findings(empty_world)["cells"]["text"]
+    served = two.client(lost)  # by a process whose settings name it
+    assert ok(served.get("/api/v1/account"))["email"] == lost.email

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,66 +12,19 @@ from strongroom.events.service import emit
 from strongroom.jobs import queue
 from strongroom.life import repository, service
 from strongroom.life.models import OperationState
-from strongroom.relocation import rows
+from strongroom.relocation import ranges, rows
 from strongroom.relocation import service as relocation
 
 from tests.acceptance.waiting import wait_until
-from tests.factories import Account, Client, host_of, object_url, ok, problem, put_object
+from tests.factories import Account, host_of, ok, problem, put_object
 from tests.relocation.cells import NEW, OLD, TwoCells
+from tests.relocation.traffic import BOUND_S, Traffic
 
 TENANTS = "/operator/api/v1/tenants"
-BOUND_S = 60
-
-
-class Traffic:
-    """Threads that write and read at a tenant until they are told to stop."""
-
-    def __init__(self, clients: list[Client]) -> None:
-        self.written: list[str] = []
-        self.refused, self.reads = 0, 0
-        self.wrong: list[Any] = []
-        self._over = threading.Event()
-        acts = [(act, number, client) for number, client in enumerate(clients) for act in (self._write, self._read)]
-        self._threads = [threading.Thread(target=self._run, args=each, daemon=True) for each in acts]
-
-    def __enter__(self) -> Traffic:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join(BOUND_S)
-
-    def _run(self, act: Callable[[str, Client], None], number: int, client: Client) -> None:
-        count = 0
-        while not self._over.is_set() and not self.wrong:
-            count += 1
-            try:
-                act(f"w{number}-{count}.txt", client)
-            except BaseException as error:  # noqa: BLE001 - the test looks at it
-                self.wrong.append(error)
-
-    def _write(self, path: str, client: Client) -> None:
-        response = put_object(client, "media", path, path.encode())
-        if response.status_code == 201:
-            self.written.append(path)
-        elif response.status_code == 503 and response.get_json(force=True)["code"] == "tenant_moving":
-            self.refused += 1
-        else:
-            self.wrong.append((response.status_code, response.data))
-
-    def _read(self, _path: str, client: Client) -> None:
-        for url in (object_url("media", "a.txt"), "/api/v1/buckets/media/files?limit=1"):
-            response = client.get(url)
-            if response.status_code != 200:
-                self.wrong.append((url, response.status_code, response.data))
-        self.reads += 1
 
 
 def test_under_live_reads_and_writes(two: TwoCells, full: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "RANGE_ROWS", 20)
+    monkeypatch.setattr(ranges, "RANGE_ROWS", 20)
     heard = two.client(full)
     deaf = two.deaf_process().client(host_of(full.tenant)).as_(heard.token)
     with Traffic([heard, deaf]) as traffic:
@@ -273,7 +224,7 @@ def test_a_cell_that_does_not_answer(two: TwoCells, full: Account) -> None:
 
 def test_rows_are_made_equal_whatever_was_there(two: TwoCells, full: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     """Changed, gone, new, and two that have exchanged what must be unique."""
-    monkeypatch.setattr(rows, "RANGE_ROWS", 3)
+    monkeypatch.setattr(ranges, "RANGE_ROWS", 3)
     for number in range(10):
         two.upload(two.client(full), f"{number}.txt")
     two.begin(full.tenant)

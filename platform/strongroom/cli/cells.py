@@ -105,11 +105,11 @@ def _row(found: Cell) -> list[Any]:
 
 def _stands(found: Cell) -> str:
     if not found.configured:
-        return "not in the settings"
-    if found.server_version is None:
-        return "does not answer"
+        return "not in the settings: add it to STRONGROOM_CELLS, and restart"
     if not found.prepared:
         return f"not ready: run 'strongroom cell add {found.name}'"
+    if found.server_version is None:
+        return "does not answer"
     if found.closed:
         return "closed for new tenants"
     return "the next tenant goes here" if found.takes_new else ""

@@ -15,7 +15,7 @@ from strongroom.config import Settings
 from strongroom.db import walls
 from strongroom.errors import DomainError
 from strongroom.isolation import repository as isolation
-from strongroom.operating import providers, service
+from strongroom.operating import cells, providers, service
 from strongroom.runtime import Runtime
 from strongroom.scanning import ClamdError, ClamdScanner
 
@@ -35,7 +35,7 @@ def examine(settings: Settings) -> list[Finding]:
     """Look at everything; never raises."""
     runtime = Runtime(settings)
     checks: list[tuple[str, Callable[[Runtime], str]]] = [
-        ("database", _database), ("walls", _walls), ("migrations", _migrations), ("broker", _broker), ("jobs", _jobs),
+        ("database", _database), ("cells", _cells), ("walls", _walls), ("migrations", _migrations), ("broker", _broker), ("jobs", _jobs),
         ("scanners", _scanners), ("providers", _providers),
     ]  # fmt: skip
     findings = [_run(name, check, runtime) for name, check in checks]
@@ -65,8 +65,15 @@ def _database(runtime: Runtime) -> str:
     return f"PostgreSQL {name} answers"
 
 
+def _cells(runtime: Runtime) -> str:
+    amiss = cells.amiss(runtime)
+    if amiss:
+        raise Problem(" ".join(amiss.values()))
+    return f"{len(runtime.databases.cell_names)} of the settings, all ready"
+
+
 def _walls(runtime: Runtime) -> str:
-    for cell in runtime.databases.cell_names:
+    for cell in runtime.ready_cells():
         with runtime.databases.cell(cell) as connection:
             found = walls.open_doors(connection)
         if found:
@@ -112,7 +119,7 @@ def _oldest_due(runtime: Runtime) -> float:
         "SELECT coalesce(extract(epoch FROM now() - min(run_at)), 0) FROM strongroom.jobs WHERE state = 'queued' AND run_at < now()"
     )
     ages = []
-    for cell in runtime.databases.cell_names:
+    for cell in runtime.ready_cells():
         with runtime.databases.cell(cell) as connection:
             ages.append(float(connection.execute(query).scalar_one()))
     return max(ages)

@@ -20,11 +20,16 @@ from tenants.models import Tenant
 MARKS = {StepState.WAITING: "waits", StepState.RUNNING: "running", StepState.DONE: "done"}
 
 
+def shown_operation(operation: Operation) -> dict[str, Any]:
+    """Return an operation as `--json` shows it."""
+    return {**asdict(operation), "writes_paused_s": operation.writes_paused_s}
+
+
 def _result(runtime: Runtime, made: Tenant) -> dict[str, Any]:
     """Return a tenant with what is being done to it, and have its jobs announced."""
     runtime.announcer.flush()
     operation = life.last_operation(runtime, made)
-    return {**shown_tenant(made, runtime.settings), "operation": asdict(operation) if operation else None}
+    return {**shown_tenant(made, runtime.settings), "operation": shown_operation(operation) if operation else None}
 
 
 @tenant.command()
@@ -104,7 +109,7 @@ def operations(session: Session, slug: str | None, limit: int) -> None:
         found = life.list_operations(runtime, slug=slug, limit=limit)
     rows = [[each.slug, each.kind, each.state, f"{each.began_at:%Y-%m-%d %H:%M}", _progress(each)] for each in found]
     text = table(["SLUG", "WHAT", "STATE", "BEGAN (UTC)", "STEPS"], rows) if rows else "Nothing was done to any such tenant yet."
-    session.show({"items": [asdict(each) for each in found]}, text)
+    session.show({"items": [shown_operation(each) for each in found]}, text)
 
 
 def _progress(operation: Operation) -> str:
@@ -123,7 +128,7 @@ def retry(session: Session, slug: str) -> None:
         operation = operation or _present(runtime, slug)
         done = life.retry_operation(runtime, OPERATOR, UUID(str(operation.id)))
         runtime.announcer.flush()
-    session.show(asdict(done), _progress(done))
+    session.show(shown_operation(done), _progress(done))
 
 
 def _present(runtime: Runtime, slug: str) -> Operation:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import click
 
 from strongroom.cli.context import OPERATOR, Session, command_options
+from strongroom.cli.life import shown_operation
 from strongroom.cli.tenants import shown_tenant, tenant
 from strongroom.errors import ConfigurationError
 from strongroom.life.models import Operation, OperationState, StepState
@@ -33,7 +32,7 @@ def move(session: Session, slug: str, cell: str | None, abort: bool, no_wait: bo
         made = life.move_tenant(runtime, OPERATOR, slug, cell) if cell else life.abort_move(runtime, OPERATOR, slug)
         runtime.announcer.flush()
         operation = _operation(runtime, made) if no_wait else _wait(session, runtime, made)
-        shown = {**shown_tenant(_present(runtime, made), runtime.settings), "operation": asdict(operation)}
+        shown = {**shown_tenant(_present(runtime, made), runtime.settings), "operation": shown_operation(operation)}
     session.show(shown, _text(operation, slug, str(shown["cell"])))
     if operation.error:
         raise SystemExit(1)
@@ -65,4 +64,5 @@ def _text(operation: Operation, slug: str, cell: str) -> str:
         return f"{operation.error} It is tried again; 'strongroom tenant retry {slug}' does so now, 'tenant move {slug} --abort' ends it."
     if operation.state == OperationState.OPEN:
         return f"'{slug}' is on its way. 'strongroom tenant operations {slug}' tells how far it is."
-    return f"Tenant '{slug}' lives in the cell '{cell}'."
+    paused = f" Its writes were refused for {operation.writes_paused_s:.1f} s." if operation.writes_paused_s is not None else ""
+    return f"Tenant '{slug}' lives in the cell '{cell}'.{paused}"

@@ -19,6 +19,8 @@ from strongroom.embedded.errors import EmbeddedError
 from strongroom.embedded.supervisor import ProcessSpec, Supervisor
 from strongroom.security.keys import KeyRing
 
+WORKER_STOP_S = 5.0
+"""A job that takes longer to its end is cut off, and begins anew when its lease is over: jobs are made for that."""
 DEFAULT_STATE, DEFAULT_PORT, DEFAULT_HOST = ".state", 8000, "127.0.0.1"
 
 
@@ -61,11 +63,11 @@ def _own_processes(deployment: Deployment, host: str, port: int) -> list[Process
 
     def spec(name: str, *arguments: str, **options: Any) -> ProcessSpec:
         argv = (sys.executable, "-m", "strongroom.cli", name, *arguments)
-        return ProcessSpec(name=name, argv=argv, env=environment, **options)
+        return ProcessSpec(name=name, argv=argv, env=environment, stop_group="strongroom", **options)
 
     return [
         spec("serve", "--bind", bind, ready=_readiness(deployment, host, port), stop_timeout_s=35.0),
-        *(dataclasses.replace(spec("worker", stop_timeout_s=30.0), name=f"worker-{number + 1}") for number in range(workers)),
+        *(dataclasses.replace(spec("worker", stop_timeout_s=WORKER_STOP_S), name=f"worker-{number + 1}") for number in range(workers)),
         spec("beat"),
     ]
 

@@ -9,6 +9,7 @@ over to another tenant (`recycling`); PostgreSQL plans it anew whenever the sear
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -30,9 +31,10 @@ from strongroom.config import Settings
 from strongroom.db import recycling
 from strongroom.db.cursors import SingleStatementCursor
 from strongroom.db.pool import TenantPool, wanted_by
-from strongroom.errors import ConfigurationError, DatabaseUnavailable, UnknownHost
+from strongroom.errors import DatabaseUnavailable, UnknownHost
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 ROLE_PATTERN = re.compile(r"t_[0-9a-f]{32}")
 TENANT_LOCKS = 0x53726D67  # the first half of the lock of whoever migrates or moves a tenant; the second is a hash of its role
 BEGIN, FROZEN = "BEGIN", "; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -161,11 +163,12 @@ class Databases:
         """Return a cell's engine.
 
         Raises:
-            ConfigurationError: the settings of this process do not name it.
+            DatabaseUnavailable: the settings of this process do not name it; those of others may. What is told leaves out its name.
         """
         engine = self._cells.get(cell)
         if engine is None:
-            raise ConfigurationError(f"The settings of this process do not name the cell '{cell}': add it to STRONGROOM_CELLS, restart.")
+            log.error("the settings of this process do not name a cell: add it to STRONGROOM_CELLS, and restart", extra={"cell": cell})
+            raise DatabaseUnavailable("This process does not know where it is; see 'strongroom doctor'.", retry_after_s=5)
         return engine
 
     def tenant(self, tenant: TenantRef, *, frozen: bool = False, relaxed: bool = False) -> Transaction:

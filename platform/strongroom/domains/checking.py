@@ -118,6 +118,6 @@ def enqueue_due(runtime: Runtime) -> None:
     with runtime.databases.control() as connection:
         registered.forget_old(connection, runtime.settings.domain_claim_lifetime_s)
         due = registered.tenants_due(connection)
-    for cell in {cell for _, cell in due}:
+    for cell in {cell for _, cell in due} & set(runtime.ready_cells()):
         with runtime.databases.cell(cell) as connection:
             registered.enqueue_checks(connection, CHECK, [tenant_id for tenant_id, at in due if at == cell])

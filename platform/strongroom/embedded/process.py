@@ -48,7 +48,7 @@ class ProcessSpec:
     every few milliseconds until it says yes; it must return quickly and not raise. `before_start` runs before every
     start, `after_ready` once, after the first start, and before the next process is started; both in the main
     thread. `death_signal` (None: `stop_signal`) is what the kernel sends when the supervisor is killed.
-    `force_signal` ends what did not stop in time.
+    `force_signal` ends what did not stop in time. Neighbours of the same `stop_group` are told to stop at the same time.
     """
 
     name: str
@@ -62,6 +62,7 @@ class ProcessSpec:
     after_ready: Callable[[], None] | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout_s: float = 15.0
+    stop_group: str = ""
     force_signal: signal.Signals = signal.SIGKILL
     death_signal: signal.Signals | None = None
     restart: RestartPolicy = field(default_factory=RestartPolicy)

@@ -1,4 +1,4 @@
-"""Keeps the processes of an embedded deployment running: starts in order, restarts what dies, stops in reverse.
+"""Keeps the processes of an embedded deployment running: starts in order, restarts what dies, stops in reverse, groups at once.
 
 Guarantees: one supervisor per record file (`flock`); when the supervisor is killed, the kernel ends its children, and
 what still outlives it is ended by the next start, which recognises its own (see `record`). Children live in sessions
@@ -9,6 +9,7 @@ starts.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import secrets
 import signal
 import sys
@@ -196,19 +197,22 @@ class Supervisor:
     # Stopping
 
     def _stop_all(self) -> None:
-        for child in reversed(self._children):
-            self._stop(child)
+        for _, group in itertools.groupby(reversed(self._children), lambda child: child.spec.stop_group or child.spec.name):
+            self._stop(list(group))
         end(record.marked_processes(self._run_id), [(signal.SIGTERM, 2.0), (signal.SIGKILL, _FORCED_S)])
 
-    def _stop(self, child: Child) -> None:
-        spec = child.spec
-        if child.pid is None:
-            return
-        child.send(spec.stop_signal)
-        if self._wait_end(child, spec.stop_timeout_s, forced=False):
-            return
-        self._say(f"{spec.name} did not stop in time and is ended by force")
-        child.send(spec.force_signal)
+    def _stop(self, group: Sequence[Child]) -> None:
+        """Tell all of a group to stop, then wait for each; who may take the least time is waited for first."""
+        running, began = [child for child in group if child.pid is not None], time.monotonic()
+        for child in running:
+            child.send(child.spec.stop_signal)
+        for child in sorted(running, key=lambda each: each.spec.stop_timeout_s):
+            if not self._wait_end(child, began + child.spec.stop_timeout_s - time.monotonic(), forced=False):
+                self._force(child)
+
+    def _force(self, child: Child) -> None:
+        self._say(f"{child.spec.name} did not stop in time and is ended by force")
+        child.send(child.spec.force_signal)
         if not self._wait_end(child, _FORCED_S, forced=True):
             child.send(signal.SIGKILL)
             self._wait_end(child, _FORCED_S, forced=True)

@@ -43,7 +43,10 @@ def readyz() -> tuple[dict[str, Any], int]:
         parts["registry"] = "ok"
     except (DomainError, SQLAlchemyError) as error:
         parts["registry"] = _why(error)
+    unprepared = _unprepared()
     for cell in runtime().databases.cell_names:
+        if cell in unprepared:
+            continue
         try:
             with runtime().databases.cell(cell) as connection:
                 connection.execute(text("SELECT revision FROM strongroom.tenant_script"))
@@ -51,7 +54,17 @@ def readyz() -> tuple[dict[str, Any], int]:
         except (DomainError, SQLAlchemyError) as error:
             parts[f"cell {cell}"] = _why(error)
     ready = all(state == "ok" for state in parts.values())
+    parts |= {f"cell {cell}": f"not ready yet; run 'strongroom cell add {cell}'" for cell in unprepared}
     return {"status": "ready" if ready else "not ready", "parts": parts, "deployment": deployment_id()}, 200 if ready else 503
+
+
+def _unprepared() -> list[str]:
+    """Return the cells that the settings name and nobody has made ready yet, while others are: they hold nobody, so nobody misses them."""
+    try:
+        ready = runtime().ready_cells()
+    except (DomainError, SQLAlchemyError):
+        return []
+    return [name for name in runtime().databases.cell_names if name not in ready] if ready else []
 
 
 def _why(error: Exception) -> str:

@@ -73,7 +73,8 @@ def enqueue_due(runtime: Runtime) -> int:
         return 0
     with runtime.databases.control() as connection:
         due = [registry.get_tenant(connection, each) for each in repository.longest_ago(connection, share, LEAST_AGE_S)]
-    return sum(_enqueue(runtime, tenant) for tenant in due)
+    ready = set(runtime.ready_cells())
+    return sum(_enqueue(runtime, tenant) for tenant in due if tenant.cell in ready)
 
 
 def _enqueue(runtime: Runtime, tenant: Tenant) -> int:

@@ -50,8 +50,13 @@ def make_celery(settings: Settings) -> Celery:
 def make_queues(settings: Settings) -> None:
     """Make the queues, and the tables behind them where the broker is a database: several workers at once would collide. Idempotent."""
     with make_celery(settings).connection_for_write() as connection:
+        channel = connection.default_channel
         for name in (JOB_QUEUE, CLOCK_QUEUE):
-            connection.default_channel.queue_declare(name)
+            channel.queue_declare(name)
+        session = getattr(channel, "session", None)
+        if session is not None:  # kombu's SQL transport leaves its transaction open, for as long as the process lives
+            session.close()
+            session.get_bind().dispose()
 
 
 def _transport_options(url: str) -> dict[str, Any]:

@@ -71,3 +71,9 @@ class Operation:
     def is_past(self, name: str) -> bool:
         """Tell whether a step is done."""
         return any(step.name == name and step.state == StepState.DONE for step in self.steps)
+
+    @property
+    def writes_paused_s(self) -> float | None:
+        """For how many seconds writes were refused, where they were: in a move to another cell."""
+        found = self.data.get("writes_paused_s")
+        return float(found) if found is not None else None

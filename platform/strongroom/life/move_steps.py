@@ -1,17 +1,20 @@
 """The steps of a tenant's move to another cell, and of its abortion.
 
 Until `switch` the tenant lives where it was and the move can be aborted; from there on it lives in the new cell. Between
-`notice` and `switch` it can only be read: for as long as comparing all its rows takes.
+`notice` and `switch` it can only be read: for as long as comparing what was touched since it was copied takes. The operation's
+data tell for how many seconds that was, `writes_paused_s`.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 from sqlalchemy import Connection
 
 from strongroom.db.engines import TenantRef
 from strongroom.db.ids import new_id
+from strongroom.errors import DomainError
 from strongroom.life import repository
 from strongroom.life.models import Operation
 from strongroom.life.step_kinds import Long, Short
@@ -34,9 +37,14 @@ def _copy(runtime: Runtime, operation: Operation, tenant: Tenant) -> None:
 
 def _notice(runtime: Runtime, connection: Connection, operation: Operation, tenant: Tenant) -> None:
     """Have every process refuse writes kindly, before the cell does. Each pause has an id: what was compared in one is good in no other."""
-    relocation.check(runtime, tenant, operation.data["to"])
+    try:
+        relocation.check(runtime, tenant, operation.data["to"])
+    except DomainError:
+        relocation.stay(runtime, tenant)  # its jobs, which wait since it was copied, go on
+        raise
     registry.update_tenant(connection, tenant.id, writes_paused=True)
-    repository.change(connection, operation.id, data={**operation.data, "pause": str(new_id())})
+    began = repository.present_s(connection)
+    repository.change(connection, operation.id, data={**operation.data, "pause": str(new_id()), "pause_began_s": began})
 
 
 def _pause(runtime: Runtime, _connection: Connection, _operation: Operation, tenant: Tenant) -> None:
@@ -63,11 +71,21 @@ def _give_back(runtime: Runtime, operation: Operation, tenant: Tenant) -> None:
             return  # somebody else has gone on with it, or ended it
         relocation.stay(runtime, tenant)
         registry.update_tenant(connection, tenant.id, writes_paused=False)
-        repository.rewind(connection, present, COPY, {**present.data, "pause": None})
+        repository.rewind(connection, present, COPY, _without_pause(connection, present))
+
+
+def _without_pause(connection: Connection, operation: Operation) -> dict[str, Any]:
+    """Return an operation's data with its pause, if there is one, ended and counted."""
+    data = {**operation.data, "pause": None}
+    began = data.pop("pause_began_s", None)
+    if began is not None:
+        data["writes_paused_s"] = round(data.get("writes_paused_s", 0.0) + repository.present_s(connection) - began, 3)
+    return data
 
 
 def _switch(_runtime: Runtime, connection: Connection, operation: Operation, tenant: Tenant) -> None:
     registry.update_tenant(connection, tenant.id, cell=operation.data["to"], writes_paused=False)
+    repository.change(connection, operation.id, data=_without_pause(connection, operation))
 
 
 def _leave(runtime: Runtime, _connection: Connection, operation: Operation, tenant: Tenant) -> None:
@@ -82,9 +100,10 @@ def _settle(runtime: Runtime, operation: Operation, tenant: Tenant) -> None:
         registry.update_tenant(connection, tenant.id, schema_revision=revision)
 
 
-def _stay(runtime: Runtime, connection: Connection, _operation: Operation, tenant: Tenant) -> None:
+def _stay(runtime: Runtime, connection: Connection, operation: Operation, tenant: Tenant) -> None:
     relocation.stay(runtime, tenant)
     registry.update_tenant(connection, tenant.id, writes_paused=False)
+    repository.change(connection, operation.id, data=_without_pause(connection, operation))
 
 
 def _discard(runtime: Runtime, operation: Operation, tenant: Tenant) -> None:

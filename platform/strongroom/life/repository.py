@@ -71,6 +71,11 @@ def open_tenants(connection: Connection) -> list[UUID]:
     return list(connection.execute(select(operations.c.tenant_id).where(operations.c.state == OperationState.OPEN)).scalars())
 
 
+def present_s(connection: Connection) -> float:
+    """Return the registry's time, in seconds since 1970: one clock, whatever process asks."""
+    return float(connection.execute(select(func.extract("epoch", func.clock_timestamp()))).scalar_one())
+
+
 def seconds_left(connection: Connection, operation: Operation) -> float:
     """Return for how long the next step must wait yet, by the database's clock; 0 or less: it is due."""
     return float(connection.execute(select(func.extract("epoch", operation.due_at - func.clock_timestamp()))).scalar_one())

@@ -280,7 +280,10 @@ def enqueue_lost(runtime: Runtime) -> None:
     with runtime.databases.control() as connection:
         waiting = [repository.get_open(connection, tenant_id) for tenant_id in repository.open_tenants(connection)]
         cells = {each.tenant_id: registry.get_tenant(connection, each.tenant_id).cell for each in waiting if each}
+    ready = set(runtime.ready_cells())
     for operation in filter(None, waiting):
+        if cells[operation.tenant_id] not in ready:
+            continue  # this process does not know the way
         with runtime.databases.cell(cells[operation.tenant_id]) as connection:
             has_job = queue.has_unfinished(connection, operation.tenant_id, ADVANCE)
         if not has_job:

@@ -47,6 +47,27 @@ def list_cells(runtime: Runtime) -> list[Cell]:
     return [_look(runtime, name, rooms.get(name), is_chosen=name == chosen) for name in everyone]
 
 
+def amiss(runtime: Runtime) -> dict[str, str]:
+    """Return, by cell, what is to be done where the settings of this process and the registry do not name the same cells.
+
+    One that the registry alone names, and that is empty, is not amiss: it was added a moment ago, or is out of use.
+    """
+    names = runtime.databases.cell_names
+    with runtime.databases.control() as connection:
+        rooms = placement.rooms(connection)
+    found = {
+        name: f"The settings name the cell '{name}', but it is not ready: run 'strongroom cell add {name}', or take it out of the settings."
+        for name in names if name not in rooms
+    }  # fmt: skip
+    for room in rooms.values():
+        if room.name not in names and room.tenants:
+            found[room.name] = (
+                f"The cell '{room.name}' holds tenants ({room.tenants}), but the settings of this process do not name it, so it cannot "
+                "serve them: add it to STRONGROOM_CELLS and STRONGROOM_MIGRATION_CELLS, and restart."
+            )
+    return found
+
+
 def get_cell(runtime: Runtime, name: str) -> Cell:
     """Return one cell.
 

@@ -45,6 +45,9 @@ class OperationSchema(Schema):
     slug = fields.String(metadata={"description": "The tenant's slug when it began."})
     state = fields.String(metadata={"description": "`open`, `done` or `cancelled`."})
     steps = fields.List(fields.Nested(StepOfOperation))
+    writes_paused_s = fields.Float(
+        allow_none=True, metadata={"description": "For how many seconds writes were refused: in a move to another cell. Else null."}
+    )
     error = fields.String(metadata={"description": "What holds it up; empty when nothing does. It is tried again by itself."})
     due_at = fields.AwareDateTime(format="iso", metadata={"description": "The next step is not done before."})
     began_at = fields.AwareDateTime(format="iso")

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, select, text
 
 from strongroom.errors import DomainError
 from strongroom.jobs import queue
+from strongroom.operating import cells
 from strongroom.operating.service import list_providers
 from strongroom.runtime import Runtime
 from tenants import repository
@@ -63,7 +64,7 @@ def tenant_names(runtime: Runtime, tenant_ids: Iterable[UUID]) -> dict[UUID, tup
 def oldest_due_job(runtime: Runtime) -> datetime | None:
     """Return since when the job that waits longest has been due, over all cells."""
     moments = []
-    for cell in runtime.databases.cell_names:
+    for cell in runtime.ready_cells():
         with runtime.databases.cell(cell) as connection:
             moments.append(queue.oldest_due(connection))
     return min((moment for moment in moments if moment is not None), default=None)
@@ -73,7 +74,13 @@ def parts(runtime: Runtime) -> list[Part]:
     """Look at the databases, the workers and the providers; never raises for one that does not work."""
     databases = runtime.databases
     looked = [_look("Registry", partial(_answers, databases.control))]
-    looked += [_look(f"Cell {name}", partial(_answers, partial(databases.cell, name))) for name in databases.cell_names]
+    try:
+        amiss = cells.amiss(runtime)
+    except DomainError:
+        amiss = {}
+    working = [name for name in databases.cell_names if name not in amiss]
+    looked += [_look(f"Cell {name}", partial(_answers, partial(databases.cell, name))) for name in working]
+    looked += [Part(f"Cell {name}", ok=False, detail=text) for name, text in amiss.items()]
     looked.append(_look("Workers", partial(_workers, runtime)))
     try:
         providers = list_providers(runtime)

@@ -62,7 +62,7 @@ def update_plan(runtime: Runtime, operator: str, name: str, limits: Mapping[str,
         plan, concerned = repository.get_plan(connection, name), repository.tenants_of_plan(connection, name)
     runtime.registry.forget()
     operators.record(runtime.databases, operator, "plan.update", name, dict(limits))
-    for cell in runtime.databases.cell_names:
+    for cell in runtime.ready_cells():
         quotas.enqueue_checks(runtime, cell, [tenant_id for tenant_id, lives_in in concerned if lives_in == cell])
     return plan
 

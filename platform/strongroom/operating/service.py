@@ -164,7 +164,7 @@ def list_providers(runtime: Runtime) -> list[ProviderInfo]:
 def list_jobs(runtime: Runtime, *, state: str | None = None, before: UUID | None = None, limit: int = 100) -> list[Job]:
     """Return jobs of all cells, newest first."""
     found: list[Job] = []
-    for cell in runtime.databases.cell_names:
+    for cell in runtime.ready_cells():
         with runtime.databases.cell(cell) as connection:
             found += queue.list_jobs(connection, state=state, before=before, limit=limit)
     return sorted(found, key=lambda job: (job.created_at, job.id), reverse=True)[:limit]
@@ -173,7 +173,7 @@ def list_jobs(runtime: Runtime, *, state: str | None = None, before: UUID | None
 def count_jobs(runtime: Runtime) -> dict[str, int]:
     """Return the number of jobs by state, over all cells."""
     totals = dict.fromkeys(("queued", "running", "parked", "done"), 0)
-    for cell in runtime.databases.cell_names:
+    for cell in runtime.ready_cells():
         with runtime.databases.cell(cell) as connection:
             for state, count in queue.counts(connection).items():
                 totals[state] += count
@@ -186,7 +186,7 @@ def retry_job(runtime: Runtime, operator: str, job_id: UUID) -> Job:
     Raises:
         NotFound
     """
-    for cell in runtime.databases.cell_names:
+    for cell in runtime.ready_cells():
         try:
             with runtime.cell(cell) as connection:
                 job = queue.retry(connection, job_id)
@@ -200,7 +200,7 @@ def retry_job(runtime: Runtime, operator: str, job_id: UUID) -> Job:
 def retry_parked_jobs(runtime: Runtime, operator: str) -> int:
     """Put every parked job of every cell back into the queue; return how many."""
     count = 0
-    for cell in runtime.databases.cell_names:
+    for cell in runtime.ready_cells():
         with runtime.cell(cell) as connection:
             count += queue.retry_all(connection)
     operators.record(runtime.databases, operator, "job.retry_parked", str(count))

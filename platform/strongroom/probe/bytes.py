@@ -111,6 +111,9 @@ def _by_runtime(stage: Stage, tally: Tally, tenant: Tenant) -> None:
     target = stage.target
     found = _refused(lambda: _read(stage.runtime.storage(tenant, target.tenant.provider_id), target))
     tally.attempt(Wall.BYTES, VIEW, HERE, "opened at the provider that another names", found)
+    if _is_its_own(stage):  # that the prefix holds is not enough: nobody else may reach it at all
+        found = _refused(lambda: stage.runtime.storage(tenant, target.tenant.provider_id))
+        tally.attempt(Wall.BYTES, VIEW, HERE, "the provider that the tenant brought", found)
 
 
 def _remove(stage: Stage, tally: Tally, provider: Provider) -> None:

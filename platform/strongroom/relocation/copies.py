@@ -21,7 +21,7 @@ _ABANDON = text("SELECT strongroom.abandon_arrival(:id)")
 
 def sweep(runtime: Runtime) -> None:
     """Drop, in every cell that answers, the copies that have been there long enough, after taking over jobs that came late."""
-    for cell in runtime.databases.cell_names:
+    for cell in runtime.ready_cells():
         try:
             with runtime.databases.cell(cell) as connection:
                 found = list(connection.execute(_DUE, {"seconds": runtime.settings.moved_tenant_kept_s}).scalars())
@@ -51,7 +51,7 @@ def drop_all(runtime: Runtime, tenant: Tenant) -> None:
     Raises:
         DatabaseUnavailable: a cell does not answer.
     """
-    for cell in runtime.databases.cell_names:
+    for cell in runtime.ready_cells():
         if cell != tenant.cell:
             with runtime.databases.cell(cell) as connection:
                 connection.execute(_FORGET, {"id": tenant.id})

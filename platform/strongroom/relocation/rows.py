@@ -8,11 +8,10 @@ copied. So, whatever was there before and wherever an earlier run was cut off, n
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import psycopg
@@ -21,42 +20,43 @@ from sqlalchemy import Connection, text
 
 from strongroom.db.engines import TENANT_LOCKS, Databases, TenantRef
 from strongroom.errors import Conflict
-from strongroom.relocation.catalog import Bounds, Key, Table, revision, tables
+from strongroom.relocation.catalog import Bounds, Table, revision, tables
+from strongroom.relocation.ranges import Reader, Seen, digest, driver, hashes, ranges
 
-RANGE_ROWS = 5000
 LONGEST_S = 600
+Ranges = dict[Bounds, tuple[Seen | None, Seen | None]]
+"""What the ranges of a table were when they were last seen, in the source and in the target; None: digest it."""
 _SAME_TEXTS = (
     "DateStyle = 'ISO, MDY'", "TimeZone = 'UTC'", "bytea_output = 'hex'", "extra_float_digits = 1", "IntervalStyle = 'postgres'",
     f"statement_timeout = '{LONGEST_S}s'", f"idle_in_transaction_session_timeout = '{LONGEST_S}s'",
 )  # fmt: skip
-_RANGES = sql.SQL("""
-SELECT {key} FROM (SELECT *, row_number() OVER (ORDER BY {order}) AS place_of_row FROM {table}) placed
-WHERE place_of_row % {rows} = 0 ORDER BY place_of_row
-""")
-_DIGEST = sql.SQL("""
-SELECT count(*),
-       encode(sha256(coalesce(string_agg(sha256(convert_to(ROW({row})::text, 'UTF8')), ''::bytea ORDER BY {order}), ''::bytea)), 'hex')
-FROM {table} WHERE {within}
-""")
-_HASHES = sql.SQL("SELECT sha256(convert_to(ROW({row})::text, 'UTF8')), {key} FROM {table} WHERE {within}")
-
-
-@dataclass(frozen=True)
-class Digest:
-    """How many rows there are within bounds, and a digest of all that is in them."""
-
-    rows: int
-    sha256: str
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a pass found equal at its end: tables, rows, a digest over all; and how many rows it had to bring or remove."""
+    """What a pass found equal at its end: tables, rows, a digest over all.
+
+    `changed`: rows that it had to bring or remove. `hashed`: rows that it digested, all others being untouched since an earlier pass.
+    """
 
     tables: int
     rows: int
     changed: int
     sha256: str
+    hashed: int
+
+
+class Memory:
+    """What passes have seen of each table's ranges, in both cells; good in no other schema than that of its revision."""
+
+    def __init__(self) -> None:
+        self.revision = ""
+        self.tables: dict[str, Ranges] = {}
+
+    def of(self, revision: str) -> None:
+        """Forget everything unless it was seen in a schema of this revision."""
+        if revision != self.revision:
+            self.revision, self.tables = revision, {}
 
 
 @contextmanager
@@ -79,115 +79,100 @@ def hold(connection: Connection, tenant: TenantRef) -> None:
         raise Conflict("Another worker is copying or migrating it just now. It is tried again.")
 
 
-def make_equal(databases: Databases, source: TenantRef, target: TenantRef) -> Comparison:
-    """Make the target's rows those that the source has at this moment, and see that they are.
+def make_equal(databases: Databases, source: TenantRef, target: TenantRef, memory: Memory | None = None) -> Comparison:
+    """Bring the rows of every table of a tenant's schema in the target to what they are in the source, as of now.
+
+    With the memory of an earlier pass only what was touched since then is digested and compared anew.
 
     Raises:
-        Conflict: the schemas differ, somebody else is at it, or the rows are not equal afterwards.
+        Conflict: another worker is at it, the schemas differ, or rows differ although they were just made equal.
     """
+    memory = memory or Memory()
     with as_tenant(databases, source, frozen=True) as connection:
         hold(connection, source)
         found = tables(connection, source.role)
-        _check_tables(databases, connection, target, found)
-        differing = [_compare(databases, connection, target, table) for table in found]
-        for table, found_there in zip(found, differing, strict=True):
-            for bounds in found_there.differing:
-                found_there.changed += _remove(databases, connection, target, table, bounds)
-        for table, found_there in zip(found, differing, strict=True):
-            for bounds in found_there.differing:
-                found_there.changed += _bring(databases, connection, target, table, bounds)
-        return _sum(found, differing)
+        memory.of(_check_tables(databases, connection, target, found))
+        reader = Reader(connection)
+        compared = [_compare(databases, reader, target, table, memory.tables.get(table.name)) for table in found]
+        for table, each in zip(found, compared, strict=True):
+            for bounds in each.differing:
+                each.changed += _remove(databases, connection, target, table, bounds)
+        for table, each in zip(found, compared, strict=True):
+            for bounds in each.differing:
+                each.changed += _bring(databases, connection, target, table, bounds)
+        memory.tables = {table.name: each.remembered for table, each in zip(found, compared, strict=True)}
+        return _sum(found, compared, reader.hashed)
 
 
-class _Found:
-    """What comparing a table has found."""
+class _Compared:
+    """What comparing a table has found: its ranges with what each is in the source, and in the target."""
 
-    def __init__(self, digests: Sequence[Digest], differing: Sequence[Bounds]) -> None:
-        self.digests, self.differing, self.changed = digests, differing, 0
+    def __init__(self, ranges: Sequence[Bounds], here: Sequence[Seen], there: Sequence[Seen]) -> None:
+        self.here, self.changed = here, 0
+        both = list(zip(ranges, here, there, strict=True))
+        self.differing = [bounds for bounds, ours, theirs in both if ours.digest != theirs.digest]
+        self.remembered: Ranges = {bounds: (ours, theirs if ours.digest == theirs.digest else None) for bounds, ours, theirs in both}
 
 
-def _check_tables(databases: Databases, source: Connection, target: TenantRef, wanted: tuple[Table, ...]) -> None:
+def _check_tables(databases: Databases, source: Connection, target: TenantRef, wanted: tuple[Table, ...]) -> str:
+    """Return the schemas' revision, which must be the same."""
+    present = revision(source)
     with databases.tenant(target) as connection:
-        if tables(connection, target.role) != wanted or revision(connection) != revision(source):
+        if tables(connection, target.role) != wanted or revision(connection) != present:
             raise Conflict("Its schema was migrated meanwhile. Abort the move, and begin it again.")
+    return present
 
 
-def _sum(found: Sequence[Table], differing: Sequence[_Found]) -> Comparison:
+def _sum(found: Sequence[Table], compared: Sequence[_Compared], hashed: int) -> Comparison:
     whole = hashlib.sha256()
-    for table, each in zip(found, differing, strict=True):
+    for table, each in zip(found, compared, strict=True):
         whole.update(table.name.encode())
-        for digest in each.digests:
-            whole.update(digest.sha256.encode())
-    rows = sum(digest.rows for each in differing for digest in each.digests)
-    return Comparison(len(found), rows, sum(each.changed for each in differing), whole.hexdigest())
+        for seen in each.here:
+            whole.update(seen.digest.sha256.encode())
+    rows = sum(seen.digest.rows for each in compared for seen in each.here)
+    return Comparison(len(found), rows, sum(each.changed for each in compared), whole.hexdigest(), hashed)
 
 
-def _driver(connection: Connection) -> psycopg.Connection[Any]:
-    driver = connection.connection.driver_connection
-    assert isinstance(driver, psycopg.Connection)  # noqa: S101 - tells the type checker which driver the pool holds
-    return driver
-
-
-def _compare(databases: Databases, source: Connection, target: TenantRef, table: Table) -> _Found:
-    """Return a digest of each range at the source, and the ranges of which the target's is another."""
-    ranges = _ranges(source, table)
+def _compare(databases: Databases, reader: Reader, target: TenantRef, table: Table, known: Ranges | None) -> _Compared:
+    """See each range in both cells at the same time."""
+    if known is None:
+        known = dict.fromkeys(ranges(reader.connection, table), (None, None))
     with ThreadPoolExecutor(1, thread_name_prefix="relocation") as other:
-        theirs = other.submit(_digests_there, databases, target, table, ranges)
-        ours = [_digest(source, table, bounds) for bounds in ranges]
-        pairs = zip(ranges, ours, theirs.result(), strict=True)
-        return _Found(ours, [bounds for bounds, here, there in pairs if here != there])
+        theirs = other.submit(_see_there, databases, target, table, {bounds: seen for bounds, (_, seen) in known.items()})
+        ours = reader.see_all(table, {bounds: seen for bounds, (seen, _) in known.items()})
+        return _Compared(list(known), ours, theirs.result())
 
 
-def _ranges(source: Connection, table: Table) -> list[Bounds]:
-    """Return bounds that part a table into ranges of a few thousand rows; the first and the last have no end."""
-    query = _RANGES.format(key=table.key, order=table.order, table=sql.Identifier(table.name), rows=sql.Literal(RANGE_ROWS))
-    marks: list[Key | None] = [None, *(tuple(row) for row in _driver(source).execute(query)), None]
-    return list(pairwise(marks))
-
-
-def _digests_there(databases: Databases, target: TenantRef, table: Table, ranges: Sequence[Bounds]) -> list[Digest]:
+def _see_there(databases: Databases, target: TenantRef, table: Table, known: Mapping[Bounds, Seen | None]) -> list[Seen]:
     with as_tenant(databases, target) as connection:
-        return [_digest(connection, table, bounds) for bounds in ranges]
-
-
-def _digest(connection: Connection, table: Table, bounds: Bounds) -> Digest:
-    query = _DIGEST.format(row=table.row, order=table.order, table=sql.Identifier(table.name), within=table.within(bounds))
-    row = _driver(connection).execute(query).fetchone()
-    assert row is not None  # noqa: S101 - an aggregate has one
-    return Digest(row[0], row[1])
-
-
-def _hashes(connection: Connection, table: Table, bounds: Bounds) -> dict[Key, bytes]:
-    """Return the hash of every row within the bounds by its key."""
-    query = _HASHES.format(row=table.row, key=table.key, table=sql.Identifier(table.name), within=table.within(bounds))
-    return {tuple(row[1:]): bytes(row[0]) for row in _driver(connection).execute(query)}
+        return Reader(connection).see_all(table, known)
 
 
 def _remove(databases: Databases, source: Connection, target: TenantRef, table: Table, bounds: Bounds) -> int:
     """Delete at the target what the source has not, or has otherwise; return how many rows."""
     with as_tenant(databases, target) as connection:
-        there = _hashes(connection, table, bounds)
+        there = hashes(connection, table, bounds)
         if not there:
             return 0
-        here = _hashes(source, table, bounds)
+        here = hashes(source, table, bounds)
         wrong = [key for key, hashed in there.items() if here.get(key) != hashed]
         if wrong:
             query = sql.SQL("DELETE FROM {} WHERE {}").format(sql.Identifier(table.name), table.among(wrong))
-            _driver(connection).execute(query)
+            driver(connection).execute(query)
         return len(wrong)
 
 
 def _bring(databases: Databases, source: Connection, target: TenantRef, table: Table, bounds: Bounds) -> int:
     """Copy to the target what it lacks within the bounds, and see that it is equal then; return how many rows."""
     with as_tenant(databases, target) as connection:
-        there = _hashes(connection, table, bounds)
+        there = hashes(connection, table, bounds)
         wanted, count = table.within(bounds), -1
         if there:
-            missing = [key for key in _hashes(source, table, bounds) if key not in there]
+            missing = [key for key in hashes(source, table, bounds) if key not in there]
             wanted, count = table.among(missing), len(missing)
         if count:
-            count = _copy(_driver(source), _driver(connection), table, wanted)
-        if _digest(source, table, bounds) != _digest(connection, table, bounds):
+            count = _copy(driver(source), driver(connection), table, wanted)
+        if digest(source, table, bounds) != digest(connection, table, bounds):
             raise Conflict(f"Rows of the table '{table.name}' are not equal after they were copied.")
         return count
 

@@ -11,6 +11,8 @@ import json
 import logging
 import threading
 import time
+from uuid import UUID
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, text
 
@@ -19,7 +21,7 @@ from strongroom.errors import Conflict, NotFound
 from strongroom.events import feed
 from strongroom.jobs import queue
 from strongroom.relocation import catalog
-from strongroom.relocation.rows import Comparison, make_equal
+from strongroom.relocation.rows import Comparison, Memory, make_equal
 from strongroom.runtime import Runtime
 from tenants import placement
 from tenants.models import Tenant, TenantStatus
@@ -28,6 +30,10 @@ log = logging.getLogger(__name__)
 PASSES, FEW_ROWS = 6, 1000
 """Copying goes on until a pass finds no more than a few rows to bring, which then takes a moment; or so many times."""
 WRITERS_WAIT_S, RUNNING_WAIT_S, LOOK_S = 60.0, 5.0, 0.02
+
+
+_memories: WeakKeyDictionary[Runtime, dict[tuple[UUID, str], Memory]] = WeakKeyDictionary()
+"""What this process has seen of tenants that it copies, so that a pause need not compare all anew. Whoever takes over has none."""
 
 
 def check(runtime: Runtime, tenant: Tenant, cell: str) -> None:
@@ -66,22 +72,32 @@ def prepare(runtime: Runtime, tenant: Tenant, cell: str) -> None:
 
 
 def copy(runtime: Runtime, tenant: Tenant, cell: str) -> None:
-    """Copy all rows while the tenant works, again and again, until little is left to do.
+    """Copy all rows while the tenant works, again and again, until little is left to do; then have its jobs wait.
 
     Raises:
         Conflict
     """
     with runtime.databases.cell(cell) as connection:
         _call(connection, "open_arrival", tenant)
+    memory = Memory()
     for number in range(PASSES):
-        found = make_equal(runtime.databases, tenant.ref, TenantRef(tenant.id, cell))
+        found = make_equal(runtime.databases, tenant.ref, TenantRef(tenant.id, cell), memory)
         _tell(tenant, cell, found, number)
-        if found.changed <= FEW_ROWS:
-            return
+        if number and found.changed <= FEW_ROWS:  # the first one has proven nothing of what it brought
+            break
+    _memories.setdefault(runtime, {})[tenant.id, cell] = memory
+    _end_jobs(runtime, tenant)
+
+
+def _end_jobs(runtime: Runtime, tenant: Tenant) -> None:
+    """Let no job of the tenant begin, and those that run end, before its writes are refused: so the pause need not wait for them."""
+    with runtime.databases.cell(tenant.cell) as connection:
+        queue.pause(connection, tenant.id)
+    _wait_for_jobs(runtime, tenant)
 
 
 def pause(runtime: Runtime, tenant: Tenant) -> None:
-    """Have the cell in which a tenant lives refuse all its writes, and its jobs wait."""
+    """Have the cell in which a tenant lives refuse all its writes."""
     with runtime.databases.cell(tenant.cell) as connection:
         _call(connection, "pause_writes", tenant)
 
@@ -97,7 +113,8 @@ def come(runtime: Runtime, tenant: Tenant, cell: str) -> Comparison:
     there = TenantRef(tenant.id, cell)
     with runtime.databases.cell(cell) as connection:
         _call(connection, "open_arrival", tenant)
-    found = make_equal(runtime.databases, tenant.ref, there)
+    memory = _memories.get(runtime, {}).pop((tenant.id, cell), None)
+    found = make_equal(runtime.databases, tenant.ref, there, memory)
     _tell(tenant, cell, found, PASSES)
     with runtime.databases.tenant(tenant.ref) as connection:
         numbers, epoch = catalog.sequences(connection, tenant.ref.role), feed.epoch(connection) + 1
