@@ -15,8 +15,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from strongroom.errors import Conflict, DomainError, NotFound, StorageUnavailable
 from strongroom.storage.base import ObjectMeta, Part, PartLimits
+from strongroom.storage.part_memory import MEMORY_BYTES, MIB, Memory, PartBody, budget, senders
 from strongroom.storage.s3_errors import error_code, from_exception, translated
-from strongroom.storage.s3_memory import MIB, PartBody, budget, senders
 from strongroom.storage.s3_wire import S3Wire, Stored, moment
 
 LIMITS = PartLimits(min_bytes=5 * MIB, max_bytes=5 * 1024 * MIB, max_count=10_000)
@@ -42,7 +42,8 @@ class S3Writer:
         self._wire, self._key, self._announced_bytes = wire, key, size_bytes
         self._session = ""
         self._parts: list[Part] = []
-        self._sending: Future[Part] | None = None
+        self._sending: tuple[Future[Part], PartBody] | None = None
+        self._spare: Memory | None = None
         self._cancelled = threading.Event()
         self._maybe_there = self._over = False
         self._size_bytes = 0
@@ -51,7 +52,21 @@ class S3Writer:
     def _begin_part(self) -> None:
         number = len(self._parts) + (self._sending is not None) + 1
         self._full_bytes = part_bytes(self._announced_bytes, number)
-        self._body = PartBody(budget(), self._drain)
+        self._body = PartBody(self._memory(), self._make_room)
+
+    def _memory(self) -> Memory:
+        spare, self._spare = self._spare, None
+        return spare or Memory(budget(), min(self._full_bytes, MEMORY_BYTES, self._announced_bytes or MEMORY_BYTES))
+
+    def _make_room(self) -> None:
+        """Memory is used up: give back what the part ahead has."""
+        self._drain()
+        self._drop_spare()
+
+    def _drop_spare(self) -> None:
+        if self._spare is not None:
+            self._spare.drop()
+            self._spare = None
 
     def write(self, data: bytes | memoryview) -> None:
         """Append bytes; waits when a part is full before the one ahead of it is stored."""
@@ -84,16 +99,16 @@ class S3Writer:
             meta = self._put_whole()
         else:
             self._send()
-            self._drain()
+            self._make_room()
             self._maybe_there = True
             meta = complete_once(self._wire, self._key, self._session, self._parts)
         self._over = True
+        self._body.drop()
         return meta
 
     def _put_whole(self) -> ObjectMeta:
         self._maybe_there = True
         stored = self._wire.put("put_object", {"Key": self._key}, self._body)
-        self._body.drop()
         return ObjectMeta(self._key, self._size_bytes, stored.at, stored.etag)
 
     def abort(self) -> None:
@@ -103,9 +118,15 @@ class S3Writer:
         self._over = True
         self._cancelled.set()
         self._body.drop()
+        self._drop_spare()
         if self._sending is not None:
-            self._sending.add_done_callback(lambda _: self._discard())  # a part that arrives later must not stay
+            future, body = self._sending
+            future.add_done_callback(lambda _: self._forget(body))
         self._discard()
+
+    def _forget(self, body: PartBody) -> None:
+        body.drop()
+        self._discard()  # once more: a part that arrived later must not stay
 
     def _discard(self) -> None:
         with suppress(DomainError):
@@ -123,25 +144,26 @@ class S3Writer:
         if not self._session:
             self._session = begin(self._wire, self._key)
         number, body = len(self._parts) + 1, self._body
-        self._sending = senders().submit(self._send_part, number, body)
+        self._sending = senders().submit(self._send_part, number, body), body
         self._begin_part()
 
     def _send_part(self, number: int, body: PartBody) -> Part:
-        try:
-            stored = self._wire.put("upload_part", part_params(self._key, self._session, number), body, self._cancelled)
-            return Part(number, body.size_bytes, stored.etag)
-        finally:
-            body.drop()
+        stored = self._wire.put("upload_part", part_params(self._key, self._session, number), body, self._cancelled)
+        return Part(number, body.size_bytes, stored.etag)
 
     def _drain(self) -> None:
-        """Wait for the part that is being sent."""
-        sending, self._sending = self._sending, None
-        if sending is None:
+        """Wait for the part that is being sent, and keep its memory for the next one."""
+        if self._sending is None:
             return
+        (future, body), self._sending = self._sending, None
         try:
-            self._parts.append(sending.result())
-        except NotFound:
-            raise StorageUnavailable("The unfinished object was removed while it was being written.") from None
+            self._parts.append(future.result())
+        except BaseException as error:
+            body.drop()
+            if isinstance(error, NotFound):
+                raise StorageUnavailable("The unfinished object was removed while it was being written.") from None
+            raise
+        self._spare = body.end()
 
 
 def part_params(key: str, session: str, number: int) -> dict[str, Any]:
