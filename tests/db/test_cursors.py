@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from strongroom.db.cursors import SingleStatementCursor
+from strongroom.db.cursors import SingleStatementCursor, run_plain
 
 from tests.factories import World
 
@@ -48,3 +48,21 @@ def test_rows_without_columns_are_rows(cursor: SingleStatementCursor) -> None:
     cursor.execute("SELECT")
     assert list(cursor.description) == []
     assert cursor.fetchall() == [()]
+
+
+def test_what_is_run_plainly_ends_as_it_should(world: World) -> None:
+    with psycopg.connect(world.database.app_url, autocommit=True) as connection:
+        run_plain(connection, "BEGIN; SET LOCAL timezone = 'Asia/Tokyo'")
+        assert connection.execute("SHOW timezone").fetchone() == ("Asia/Tokyo",)
+        with pytest.raises(psycopg.errors.InvalidParameterValue):
+            run_plain(connection, "SET LOCAL ROLE nobody_at_all")
+        connection.rollback()
+
+
+def test_a_lost_connection_is_told_as_one(world: World) -> None:
+    with psycopg.connect(world.database.app_url, autocommit=True) as connection:
+        world.sql("SELECT pg_terminate_backend(%(pid)s)", pid=connection.info.backend_pid)
+        with pytest.raises(psycopg.OperationalError):
+            run_plain(connection, "BEGIN")
+        with pytest.raises(psycopg.OperationalError):
+            run_plain(connection, "BEGIN")

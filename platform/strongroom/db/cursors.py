@@ -1,4 +1,4 @@
-"""The cursor of all our statements: one statement at a time, and a description of its columns that costs nothing unread."""
+"""How our statements reach PostgreSQL: one at a time by a cursor of our own, and what begins a transaction straight away."""
 
 from __future__ import annotations
 
@@ -6,11 +6,32 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import psycopg
+from psycopg.errors import error_from_result
+from psycopg.pq import ConnStatus, ExecStatus
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
 _UNTOLD = (None,) * 5  # display_size, internal_size, precision, scale, null_ok: optional in PEP 249
+
+
+_DONE = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
+
+
+def run_plain(connection: psycopg.Connection[Any], statements: str) -> None:
+    """Run statements that have no values and whose results nobody wants, in one round trip: a cursor takes ten times the calls.
+
+    None of them may forget prepared statements, since psycopg does not hear of these.
+
+    Raises:
+        psycopg.Error: of the statement that went wrong.
+        psycopg.OperationalError: the connection is gone.
+    """
+    result = connection.pgconn.exec_(statements.encode())
+    if result.status not in _DONE:
+        if connection.pgconn.status != ConnStatus.OK:
+            raise psycopg.OperationalError("The connection is lost.")
+        raise error_from_result(result)
 
 
 class Columns(Sequence[tuple[Any, ...]]):

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
@@ -29,7 +29,7 @@ from sqlalchemy.pool import QueuePool
 
 from strongroom.config import Settings
 from strongroom.db import recycling
-from strongroom.db.cursors import SingleStatementCursor
+from strongroom.db.cursors import SingleStatementCursor, run_plain
 from strongroom.db.pool import TenantPool, wanted_by
 from strongroom.errors import DatabaseUnavailable, UnknownHost
 
@@ -224,6 +224,15 @@ class Transaction(AbstractContextManager[Connection]):
         _refuse_unavailable(error)
 
 
+def _begin_on(driver: psycopg.Connection[Any], cleaning: str, begin: str) -> None:
+    """Begin a transaction, cleaned of what was before where that is needed, in one round trip."""
+    if cleaning:  # by a cursor: so psycopg sees that its prepared statements are gone
+        with psycopg.Cursor(driver) as cursor:
+            cursor.execute(cleaning + begin)
+    elif begin:
+        run_plain(driver, begin)
+
+
 def _connect(engine: Engine, begin: str, owner: str) -> Connection:
     """Return a connection with its owner's transaction begun; those that died in the pool since their last use are thrown away.
 
@@ -236,9 +245,7 @@ def _connect(engine: Engine, begin: str, owner: str) -> Connection:
         driver = connection.connection.driver_connection
         assert isinstance(driver, psycopg.Connection)  # noqa: S101 - tells the type checker which driver the pool holds
         try:
-            if statements := recycling.cleaning(connection.info, owner) + begin:
-                with psycopg.Cursor(driver) as cursor:
-                    cursor.execute(statements)
+            _begin_on(driver, recycling.cleaning(connection.info, owner), begin)
         except (psycopg.errors.InvalidParameterValue, psycopg.errors.InsufficientPrivilege):
             connection.close()
             raise UnknownHost from None  # the tenant was deleted a moment ago, or has left this cell
