@@ -168,7 +168,7 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=2000)
     options = parser.parse_args()
     with postgres.embedded({}) as cluster, tempfile.TemporaryDirectory(prefix="sr-bench-") as name:
-        world = World.create(create_database(cluster, "bench"), Path(name) / "files", statement_timeout_s=30)
+        world = World.create(create_database(cluster, "bench"), Path(name) / "files", statement_timeout_s=30, pool_size=16)
         try:
             goals = measure(world, Path(name), options.tenants, options.requests)
         finally:

@@ -44,9 +44,8 @@ def create_tenant(
         revision = _provision(databases, tenant)
         if before_active is not None:
             before_active(tenant)
-        with databases.control() as connection:
-            repository.update_tenant(connection, tenant.id, status=TenantStatus.ACTIVE, schema_revision=revision)
-            return repository.get_tenant(connection, tenant.id)
+        repository.update_tenant(alone, tenant.id, status=TenantStatus.ACTIVE, schema_revision=revision)
+        return repository.get_tenant(alone, tenant.id)
 
 
 def begin_import(
@@ -81,9 +80,10 @@ def _provision(databases: Databases, tenant: Tenant) -> str:
     """Make role and schema in one transaction unless they are there; return the schema's revision."""
     with databases.cell(tenant.cell) as connection:
         exists = connection.execute(text("SELECT to_regnamespace(:name) IS NOT NULL"), {"name": tenant.ref.role}).scalar_one()
-        if not exists:
-            connection.execute(text("SELECT strongroom.provision_tenant(:id)"), {"id": tenant.id})
-        return str(connection.execute(text("SELECT revision FROM strongroom.tenant_script")).scalar_one())
+        query = text("SELECT strongroom.provision_tenant(:id)").bindparams(id=tenant.id)
+        if exists:
+            query = text("SELECT revision FROM strongroom.tenant_script")
+        return str(connection.execute(query).scalar_one())
 
 
 def _reserve(

@@ -21,7 +21,7 @@ HOUR_S = 3600.0
 
 def make_worker_app(settings: Settings) -> Celery:
     """Return the Celery app with its tasks and beat's schedule."""
-    runtime = Runtime(settings)
+    runtime = Runtime(settings.model_copy(update={"spread_tenants": False}))  # one job at a time, of any tenant: few connections do
     app = runtime.celery
 
     stopping = threading.Event()

@@ -79,10 +79,11 @@ CREATE INDEX files_trash ON files (deleted_at DESC, id) WHERE deleted_at IS NOT 
 CREATE INDEX files_purge ON files (purge_at) WHERE purge_at IS NOT NULL;
 CREATE INDEX files_updated ON files (updated_at DESC) WHERE deleted_at IS NULL;
 
+-- bucket_id is the file's, which nothing changes: the file's foreign key keeps the bucket.
 CREATE TABLE versions (
     id uuid PRIMARY KEY,
     file_id uuid NOT NULL REFERENCES files ON DELETE CASCADE,
-    bucket_id uuid NOT NULL REFERENCES buckets,
+    bucket_id uuid NOT NULL,
     provider_id uuid NOT NULL,
     provider_tag text NOT NULL DEFAULT '',
     size_bytes bigint NOT NULL CHECK (size_bytes >= 0),

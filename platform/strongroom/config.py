@@ -153,6 +153,10 @@ class Settings(BaseSettings):
         gt=0,
         description="Distinct tenants that a connection comes to know before another is used: PostgreSQL keeps up to 0.5 MiB for each.",
     )
+    spread_tenants: bool = Field(
+        default=True,
+        description="Open connections, up to the pool's size, so that each tenant finds one that knows it. Workers never do.",
+    )
     behind_pgbouncer: bool = Field(
         default=False, description="The databases are reached through PgBouncer in transaction mode; see the guide on running a fleet."
     )

@@ -323,6 +323,16 @@ def test_the_platform_keeps_to_a_connection_of_its_own_while_there_is_room(world
     assert len(set(pids(narrow, None, a, None, b))) == 1
 
 
+def test_a_process_that_does_not_spread_its_tenants_keeps_few_connections(world: World) -> None:
+    databases = world.again(pool_size=4, connection_max_tenants=2, spread_tenants=False).runtime.databases
+    a, b, c = (world.create_tenant() for _ in range(3))
+    one, *more = pids(databases, None, a, None, b, a)
+    assert set(more) == {one}
+    other = pids(databases, c)[0]
+    assert other != one
+    assert pids(databases, a, None, c) == [other] * 3
+
+
 def test_idle_connections_serve_when_the_server_gives_no_more(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     databases = world.again(pool_size=2).runtime.databases
     tenant, (only,) = world.create_tenant(), pids(databases, None)

@@ -82,7 +82,7 @@ def make_engine(url: str, settings: Settings) -> Engine:
         },
     )
     if isinstance(engine.pool, TenantPool):
-        engine.pool.keep_to(settings.connection_max_tenants)
+        engine.pool.keep_to(settings.connection_max_tenants, spread=settings.spread_tenants)
     return engine
 
 

@@ -82,20 +82,22 @@ class TenantPool(QueuePool):
 
     _queue_class = _Idle
     _pool: _Idle
+    _spreads = True
 
-    def keep_to(self, max_tenants: int) -> None:
-        """Let no connection know more than so many tenants."""
-        self._pool.max_tenants = max_tenants
+    def keep_to(self, max_tenants: int, *, spread: bool) -> None:
+        """Let no connection know more than so many tenants. Without `spread` none is opened while one is idle: it serves whoever comes."""
+        self._pool.max_tenants, self._spreads = max_tenants, spread
 
     def recreate(self) -> TenantPool:
         """Return a new pool like this one, as SQLAlchemy wants when this one is disposed of."""
         made: Any = super().recreate()
-        made.keep_to(self._pool.max_tenants)
+        made.keep_to(self._pool.max_tenants, spread=self._spreads)
         return made  # type: ignore[no-any-return]
 
     def _do_get(self) -> Entry:
         owner = getattr(_wanted, "owner", "")
-        entry = (None if self._pool.serves(owner) else self._opened()) or super()._do_get()
+        opens = self._spreads and not self._pool.serves(owner)
+        entry = (self._opened() if opens else None) or super()._do_get()
         if owner and owner not in touched(entry) and len(touched(entry)) >= self._pool.max_tenants:
             entry.invalidate()  # which SQLAlchemy then connects anew
         return entry
