@@ -17,6 +17,7 @@ import hypothesis
 import pytest
 from argon2 import PasswordHasher
 from flask import Flask
+from strongroom.allocator import be_frugal
 from strongroom.buckets.models import Bucket
 from strongroom.runtime import Runtime
 from strongroom.security import passwords
@@ -40,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
     What asks for another PostgreSQL is taken out of there: to commands under test it would be an unknown setting.
     """
+    be_frugal()  # as in an API process: else what tests with large buffers give back stays with the process
     if ASKED in os.environ:
         os.environ[VERSION] = os.environ.pop(ASKED)
     config.stash[SERVERS] = ExitStack()

@@ -8,6 +8,7 @@ from dataclasses import field as field_
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 from flask import Response, request
 from strongroom.db.ids import parse_id
@@ -22,6 +23,7 @@ from strongroom.operating.schemas import NewTenantSchema
 from strongroom.operating.service import TenantFigures
 from strongroom.quotas import service as quotas
 from strongroom.quotas.models import Use
+from strongroom.tenant_settings import service as tenant_settings
 from strongroom.users import service as users
 
 from admin.figures import daily_transfer, day_range
@@ -31,12 +33,12 @@ from admin.operator.frame import ADMIN, OperatorView, acts, shows
 from admin.operator.operations import shown
 from admin.pages import OPERATOR, go
 from admin.query import address
-from admin.quotas import shown_notices, shown_uses
+from admin.quotas import shown_limits, shown_notices
 from admin.theme import format_bytes
 from tenants.models import Tenant
 
 HERE = f"{OPERATOR}/tenants/"
-PAGE = 50
+PAGE, SHOWN_VERSIONS = 50, 10
 STATES = {"active": "Active", "suspended": "Suspended", "deleting": "Deleting"}
 OF_PASSWORD = {"password": "owner_password", "email": "owner_email"}
 ALIVE = frozenset({"active", "suspended"})
@@ -177,7 +179,7 @@ class Tenants(OperatorView):
         days = service.daily(runtime(), start=start, end=end, tenant_id=tenant.id)
         inside, cell_problem = _inside(tenant)
         return self.show(
-            "tenant.html", status, uses=shown_uses(inside.uses), use_notices=shown_notices(inside.uses), overrides=tenant.overrides,
+            "tenant.html", status, use_notices=shown_notices(inside.uses), limits=_limits(tenant, inside), versions=_versions(tenant),
             tenant=_details(tenant, inside), usage=daily_transfer(name, days), errors=errors, cell_problem=cell_problem,
             domains=_addresses(tenant), plans=_plans(), values={"plan": tenant.plan, "new_slug": field("new_slug")},
             move=inside.move, operation=shown_operation(tenant), grace_days=runtime().settings.deletion_grace_days,
@@ -189,6 +191,21 @@ class Tenants(OperatorView):
         providers = [{"value": each.name, "label": f"{each.name} ({each.kind})"} for each in service.list_providers(runtime())]
         base = runtime().settings.public_url(runtime().settings.base_domain).partition("://")[2]
         return self.show("tenant_form.html", status, values=values, errors=errors, plans=_plans(), providers=providers, base_domain=base)
+
+
+def _limits(tenant: Tenant, inside: Inside) -> list[dict[str, Any]]:
+    return shown_limits(tenant, plans.get_plan(runtime(), tenant.plan).limits, inside.uses) if tenant.status in ALIVE else []
+
+
+def _versions(tenant: Tenant) -> list[dict[str, Any]]:
+    """Return the newest versions of a tenant's settings, with who made them."""
+    found = tenant_settings.list_versions(runtime(), tenant, limit=SHOWN_VERSIONS) if tenant.status in ALIVE else []
+    makers = [UUID(each.actor["user_id"]) if "user_id" in each.actor else None for each in found]
+    try:
+        names = users.names_of(runtime(), tenant, makers) if any(makers) else {}
+    except DatabaseUnavailable:
+        names = {}
+    return [{**vars(each), "by": names.get(maker)} for each, maker in zip(found, makers, strict=True)]
 
 
 def shown_operation(tenant: Tenant) -> dict[str, Any] | None:

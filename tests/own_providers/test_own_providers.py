@@ -58,7 +58,7 @@ class Heard:
 @contextmanager
 def listening(location: str = "") -> Iterator[Heard]:
     heard = Heard(location)
-    thread = Thread(target=heard.server.serve_forever, daemon=True)
+    thread = Thread(target=heard.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
         yield heard

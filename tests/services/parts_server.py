@@ -225,7 +225,7 @@ def parts_server() -> Iterator[tuple[Store, str]]:
     store = Store()
     handler = type("Handler", (_Handler,), {"store": store})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})  # for so long a shutdown waits
     thread.start()
     try:
         yield store, f"http://127.0.0.1:{server.server_address[1]}"

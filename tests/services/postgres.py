@@ -29,7 +29,8 @@ VERSION = "SR_TEST_POSTGRES"
 """Under this name the tests' configuration keeps what `STRONGROOM_TEST_POSTGRES` says."""
 SUPERUSER = "postgres"
 PORT = 5432
-FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "1GB"}
+FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "1GB", "autovacuum_naptime": "5min"}
+"""The catalogue of thousands of tenants is not to be gone through each minute."""
 START_TIMEOUT_S = 60
 
 
