@@ -1,7 +1,8 @@
-"""What the C library keeps of memory that was given back: little, for an API process has many threads and large buffers.
+"""What the C library keeps of memory that was given back: little, for our processes have many threads and large buffers.
 
 glibc gives each thread an arena of its own, raises the size from which memory comes straight from the system (and goes back to
-it) to that of the largest block freed so far, and keeps the top of its heap. See mallopt(3); other C libraries have other ways.
+it) to that of the largest block freed so far (reading 64 MiB by FTP through OpenDAL then takes 70 MiB instead of 34), and keeps the
+top of its heap. See mallopt(3); other C libraries have other ways.
 """
 
 from __future__ import annotations

@@ -144,9 +144,9 @@ def test_a_database_that_is_away_for_a_moment_ends_nothing(talk: Talk, monkeypat
     monkeypatch.setattr(appending, "CHECKPOINT_BYTES", MIB)
     monkeypatch.setattr(appending, "CHECKPOINTS_APART_S", 0.0)
     monkeypatch.setattr(appending, "PAUSES_S", (0.0, 0.0, 0.0))
-    count = fail_for(monkeypatch, progress, "checkpoint", DatabaseUnavailable(), 4)
+    count = fail_for(monkeypatch, progress, "checkpoint", DatabaseUnavailable(), 3)
     talk.send(talk.begin(len(DATA)), 0, DATA)
-    assert count == [4]
+    assert count == [3]
     rested(talk, DATA)
 
 

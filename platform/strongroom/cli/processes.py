@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from strongroom.allocator import be_frugal
 from strongroom.cli.context import explained
 from strongroom.config import load_settings
 from strongroom.logs import configure_logging
@@ -47,6 +48,7 @@ def worker() -> None:
     """
     from strongroom.jobs.broker import CLOCK_QUEUE, JOB_QUEUE
 
+    be_frugal()
     app = _worker_app()
     arguments = [
         "worker",

@@ -17,6 +17,8 @@ MIB = 1024 * 1024
 BUDGET_BYTES = 80 * MIB
 MEMORY_BYTES = 8 * MIB
 """Of one part; only those of objects beyond 80 GiB are larger."""
+TIGHT_BYTES = 10 * MIB
+"""With so little left of the budget, memory is given back at once and not kept for the next part."""
 SENDERS = 8
 PIECE_BYTES = MIB
 """Sent at once: the pool's time limit is for one of them. Smaller ones cost up to twice as much."""
@@ -143,7 +145,7 @@ class PartBody:
 
     def end(self) -> Memory | None:
         """Let go of the bytes; return the memory that the next part may have, if they were in some."""
-        if self._file is None:
+        if self._file is None and len(self.memory.view):
             return self.memory
         self.drop()
         return None

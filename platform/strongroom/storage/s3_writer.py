@@ -1,4 +1,4 @@
-"""Writing one object to S3: parts of 8 MiB, one being sent while the next is filled, each kept until it is stored.
+"""Writing one object to S3: parts of 5 MiB, one being sent while the next is filled, each kept until it is stored.
 
 Objects of one part are a single PUT and leave nothing behind when they fail; larger ones are multipart uploads.
 """
@@ -15,22 +15,24 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from strongroom.errors import Conflict, DomainError, NotFound, StorageUnavailable
 from strongroom.storage.base import ObjectMeta, Part, PartLimits
-from strongroom.storage.part_memory import MEMORY_BYTES, MIB, Memory, PartBody, budget, senders
+from strongroom.storage.part_memory import MEMORY_BYTES, MIB, TIGHT_BYTES, Memory, PartBody, budget, senders
 from strongroom.storage.s3_errors import error_code, from_exception, translated
 from strongroom.storage.s3_wire import S3Wire, Stored, moment
 
 LIMITS = PartLimits(min_bytes=5 * MIB, max_bytes=5 * 1024 * MIB, max_count=10_000)
 """docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
-PART_BYTES = 8 * MIB
+PART_BYTES = LIMITS.min_bytes
+"""Of objects up to 48 GiB: two of them are in memory, which larger ones would only fill."""
+GROWING_PART_BYTES = 8 * MIB
 DOUBLED_EVERY = 2000
 """Parts after which those of an object of unknown size double: together they may reach 496 GiB."""
 SURELY_NOT_DONE = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "MalformedXML", "AccessDenied", "InvalidRequest"})
 
 
 def part_bytes(size_bytes: int | None, number: int) -> int:
-    """Return how large part `number` of an object is: 8 MiB, or what brings the object into 10,000 parts."""
+    """Return how large part `number` of an object is: 5 MiB, or what brings the object into 10,000 parts."""
     if size_bytes is None:
-        return int(PART_BYTES * 2 ** ((number - 1) // DOUBLED_EVERY))
+        return int(GROWING_PART_BYTES * 2 ** ((number - 1) // DOUBLED_EVERY))
     smallest = -(-size_bytes // LIMITS.max_count)
     return max(PART_BYTES, -(-smallest // MIB) * MIB)
 
@@ -149,6 +151,8 @@ class S3Writer:
 
     def _send_part(self, number: int, body: PartBody) -> Part:
         stored = self._wire.put("upload_part", part_params(self._key, self._session, number), body, self._cancelled)
+        if budget().free_bytes < TIGHT_BYTES:
+            body.drop()
         return Part(number, body.size_bytes, stored.etag)
 
     def _drain(self) -> None:

@@ -11,7 +11,7 @@ from strongroom.errors import StorageUnavailable
 from strongroom.storage.base import Part
 from strongroom.storage.bound import StoredObject
 from strongroom.storage.part_memory import Memory, budget, senders
-from strongroom.uploads.fingerprint import BlockDigests
+from strongroom.uploads.fingerprint import BLOCK_BYTES, BlockDigests
 from strongroom.uploads.models import Upload, UploadPart
 from strongroom.uploads.progress import Progress
 
@@ -72,27 +72,34 @@ class PartTarget:
         self._memory, self._filled, self._blocks = Memory(budget(), self._part_bytes), 0, BlockDigests()
         self._spare: Memory | None = None
         self._storing: Storing | None = None
-        self._gather(memoryview(stored.read_tail()[: upload.tail_bytes] if upload.tail_bytes else b""))
-        if self._filled != upload.tail_bytes:
-            raise StorageUnavailable("What was kept of the last request is not there.")
+        if upload.tail_bytes:
+            self._gather(self._tail(upload.tail_bytes))
         self._parts: list[UploadPart] = []
 
-    def write(self, data: bytes | memoryview) -> None:
-        """Gather; put each part that is full."""
-        view = memoryview(data)
-        while view:
-            piece = view[: self._part_bytes - self._filled]
-            self._gather(piece)
-            view = view[len(piece) :]
-            if self._filled == self._part_bytes:
-                self._put()
+    def _tail(self, size_bytes: int) -> memoryview:
+        """Put what was kept of the last request where it was."""
+        tail, view = self._stored.read_tail(), self._memory.view[:size_bytes]
+        if len(tail) < size_bytes:
+            raise StorageUnavailable("What was kept of the last request is not there.")
+        view[:] = tail[:size_bytes]
+        return view
 
-    def _gather(self, piece: memoryview) -> None:
-        end = self._filled + len(piece)
-        self._memory.reach(end)  # one part is kept in memory whatever the budget says: there is no other place for it
-        self._memory.view[self._filled : end] = piece
-        self._blocks.update(piece)
-        self._filled = end
+    def room(self) -> memoryview:
+        """Lend memory of the part that gathers, up to the end of a block."""
+        if self._filled == self._part_bytes:  # as many bytes were kept of the last request, or the part ahead could not be stored
+            self._put()
+        return self._memory.view[self._filled : (self._filled // BLOCK_BYTES + 1) * BLOCK_BYTES]
+
+    def take(self, data: memoryview) -> None:
+        """Keep them there; put the part when it is full."""
+        self._gather(data)
+        if self._filled == self._part_bytes:
+            self._put()
+
+    def _gather(self, data: memoryview) -> None:
+        self._memory.reach(self._filled + len(data))  # whatever the budget says: there is no other place for them
+        self._blocks.update(data)
+        self._filled += len(data)
 
     def progress(self) -> Progress | None:
         """Tell of the parts that are stored; what has gathered since has to wait."""

@@ -18,12 +18,21 @@ from strongroom.uploads.models import Upload, UploadPart
 from strongroom.uploads.part_target import PART_BYTES, PartTarget
 from strongroom.uploads.progress import Progress
 
+BUFFER_BYTES = 1024 * 1024
+
 
 class Target(Protocol):
     """Takes the bytes of one upload, in order, from where it stands. Not safe to share between threads."""
 
-    def write(self, data: bytes | memoryview) -> None:
-        """Take the next bytes.
+    def room(self) -> memoryview:
+        """Return where the next bytes may be put, at least one; valid until the next call.
+
+        Raises:
+            StorageFull, StorageUnavailable
+        """
+
+    def take(self, data: memoryview) -> None:
+        """Append what was put there.
 
         Raises:
             StorageFull, StorageUnavailable
@@ -55,8 +64,13 @@ class RegionTarget:
             self._region.close()
             raise
         self._offset = self._noted = at
+        self._buffer = memoryview(bytearray(BUFFER_BYTES if upload.size_bytes is None else min(BUFFER_BYTES, upload.size_bytes - at) or 1))
 
-    def write(self, data: bytes | memoryview) -> None:
+    def room(self) -> memoryview:
+        """Lend a buffer."""
+        return self._buffer
+
+    def take(self, data: memoryview) -> None:
         """Write on."""
         self._region.write(data)
         self._blocks.update(data)
