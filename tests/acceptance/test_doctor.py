@@ -8,7 +8,7 @@ from typing import Any
 from tests.acceptance.deployment import Deployment, free_port
 from tests.acceptance.waiting import wait_until
 
-PARTS = {"database", "walls", "migrations", "broker", "jobs", "scanners", "providers"}
+PARTS = {"database", "cells", "walls", "migrations", "broker", "jobs", "scanners", "providers"}
 
 
 def doctor(deployment: Deployment, **env: str) -> tuple[int, dict[str, Any]]:
