@@ -77,19 +77,7 @@ class Memory:
 
     def __init__(self, room: Budget, size_bytes: int) -> None:
         self._room, self._taken = room, 0
-        self.view = (self._spare_area() if size_bytes == MEMORY_BYTES else None) or memoryview(mmap.mmap(-1, max(1, size_bytes)))
-
-    def _spare_area(self) -> memoryview | None:
-        """Take what another part had; all of it counts, because the system has given all of it."""
-        if not _spare or not self._room.take(MEMORY_BYTES):
-            return None
-        try:
-            area = _spare.pop()
-        except IndexError:  # another thread was quicker
-            self._room.give(MEMORY_BYTES)
-            return None
-        self._taken = MEMORY_BYTES
-        return area
+        self.view = _spare_area() if size_bytes == MEMORY_BYTES else memoryview(mmap.mmap(-1, max(1, size_bytes)))
 
     def reach(self, end: int) -> bool:
         """See that the first `end` bytes may be used; False where the budget is used up."""
@@ -112,6 +100,13 @@ class Memory:
     def __del__(self) -> None:
         taken, self._taken = self._taken, 0  # of a writer that was forgotten, too: the budget is the whole process's
         self._room.give(taken)
+
+
+def _spare_area() -> memoryview:
+    try:
+        return _spare.pop()
+    except IndexError:
+        return memoryview(mmap.mmap(-1, MEMORY_BYTES))
 
 
 class PartBody:
