@@ -27,9 +27,10 @@ from tests.storage.objects import DATA, MIB, PART, key_in, put, read
 # Parts and memory
 
 
-@pytest.mark.parametrize("size_bytes", [1, 8 * MIB, 50_000 * MIB, 50_000 * MIB + 1, 5 * 1024**4], ids=str)
+@pytest.mark.parametrize("size_bytes", [1, 8 * MIB, 80_000 * MIB, 80_000 * MIB + 1, 5 * 1024**4], ids=str)
 def test_any_size_fits_into_10000_parts(size_bytes: int) -> None:
     part = part_bytes(size_bytes, 1)
+    assert part >= 8 * MIB
     assert -(-size_bytes // part) <= LIMITS.max_count
     assert LIMITS.min_bytes <= part <= LIMITS.max_bytes
 

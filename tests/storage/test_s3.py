@@ -98,11 +98,11 @@ def test_receiving_overlaps_sending(server: S3Server, proxy: FaultProxy, key: st
     """While the first part hangs at the server, all of the second is taken."""
     proxy.faults.append(Fault("stall", method="PUT", contains="partNumber=1"))
     writer = through(proxy, server, timeout_s=30).writer(key, len(DATA))
-    writer.write(DATA[: 10 * MIB])
+    writer.write(DATA[: 16 * MIB])
     assert proxy.count("PUT", "partNumber=1") <= 1, "nobody waited for the second try"
     wait_until(lambda: proxy.count("PUT", "partNumber=1"), 30, "the first part to be on its way")
     proxy.over.set()
-    writer.write(DATA[10 * MIB :])
+    writer.write(DATA[16 * MIB :])
     writer.complete()
     assert read(s3_provider(server), key) == DATA
 
@@ -121,7 +121,7 @@ def test_an_abort_while_a_part_is_on_its_way(server: S3Server, proxy: FaultProxy
     sending = cast(s3_writer.S3Writer, writer)._sending
     assert sending is not None
     writer.abort()
-    assert isinstance(sending[0].exception(30), StorageUnavailable)
+    assert isinstance(sending.exception(30), StorageUnavailable)
     assert list(s3_provider(server).list(prefix_of(key))) == []
 
 

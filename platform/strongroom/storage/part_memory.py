@@ -6,6 +6,7 @@ import functools
 import mmap
 import tempfile
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,19 +18,19 @@ MIB = 1024 * 1024
 BUDGET_BYTES = 80 * MIB
 MEMORY_BYTES = 8 * MIB
 """Of one part; only those of objects beyond 80 GiB are larger."""
-TIGHT_BYTES = 10 * MIB
-"""With so little left of the budget, memory is given back at once and not kept for the next part."""
 SENDERS = 8
 PIECE_BYTES = MIB
 """Sent at once: the pool's time limit is for one of them. Smaller ones cost up to twice as much."""
 STAGING_BYTES = 256 * 1024
+SPARE_AREAS = 2
+_spare: deque[memoryview] = deque(maxlen=2 * SPARE_AREAS)
 
 
 class Budget:
     """How many bytes may be held; taken and given back, never waited for."""
 
     def __init__(self, limit_bytes: int) -> None:
-        self._free, self._lock = limit_bytes, threading.Lock()
+        self._free, self._limit, self._lock = limit_bytes, limit_bytes, threading.Lock()
 
     def take(self, size_bytes: int) -> bool:
         """Take so many bytes, if there are so many."""
@@ -43,6 +44,11 @@ class Budget:
         """Give bytes back."""
         with self._lock:
             self._free += size_bytes
+
+    @property
+    def is_unused(self) -> bool:
+        """Whether nobody holds anything."""
+        return self._free == self._limit
 
     @property
     def free_bytes(self) -> int:
@@ -63,15 +69,15 @@ def senders() -> ThreadPoolExecutor:
 
 
 class Memory:
-    """Room for one part at a time, straight from the system and back to it: the allocator would keep some of it.
+    """Room for one part, straight from the system and back to it: the allocator would keep some of it.
 
-    As much as was ever used of it stays taken from the budget until `drop`; one part after the other uses the same, for memory
-    fresh from the system costs more than the copy into it.
+    As much as is used of it is taken from the budget until `drop`. What was dropped serves the next part, of whatever object,
+    because memory fresh from the system costs more than the copy into it; when nobody uses any, the system gets all of it back.
     """
 
     def __init__(self, room: Budget, size_bytes: int) -> None:
         self._room, self._taken = room, 0
-        self.view = memoryview(mmap.mmap(-1, max(1, size_bytes)))
+        self.view = _spare_area() if size_bytes == MEMORY_BYTES else memoryview(mmap.mmap(-1, max(1, size_bytes)))
 
     def reach(self, end: int) -> bool:
         """See that the first `end` bytes may be used; False where the budget is used up."""
@@ -83,12 +89,24 @@ class Memory:
         return True
 
     def drop(self) -> None:
-        """Let go of it. Idempotent."""
-        taken, self._taken, self.view = self._taken, 0, memoryview(b"")
-        self._room.give(taken)
+        """Let go of it; nobody may use a view of it any more. Idempotent."""
+        area, self.view = self.view, memoryview(b"")
+        if self._taken and len(area) == MEMORY_BYTES and len(_spare) < SPARE_AREAS:
+            _spare.append(area)
+        self.__del__()
+        if self._room.is_unused:
+            _spare.clear()
 
     def __del__(self) -> None:
-        self.drop()  # of a writer that was forgotten: the budget is the whole process's
+        taken, self._taken = self._taken, 0  # of a writer that was forgotten, too: the budget is the whole process's
+        self._room.give(taken)
+
+
+def _spare_area() -> memoryview:
+    try:
+        return _spare.pop()
+    except IndexError:
+        return memoryview(mmap.mmap(-1, MEMORY_BYTES))
 
 
 class PartBody:
@@ -99,7 +117,7 @@ class PartBody:
     """
 
     def __init__(self, memory: Memory, make_room: Callable[[], None]) -> None:
-        self.memory, self._make_room = memory, make_room
+        self._memory, self._make_room = memory, make_room
         self._file: IO[bytes] | None = None
         self._staging = memoryview(b"")
         self.size_bytes = 0
@@ -112,15 +130,15 @@ class PartBody:
         """
         start, end = self.size_bytes, self.size_bytes + len(data)
         if self._is_in_memory(end):
-            self.memory.view[start:end] = data
+            self._memory.view[start:end] = data
         else:
             _write(self._to_file(start), data)
         self.size_bytes = end
 
     def room(self) -> memoryview:
         """Lend memory for `fill`. What is put there and not filled counts nowhere."""
-        if self._file is None and self.size_bytes < len(self.memory.view):
-            return self.memory.view[self.size_bytes :]
+        if self._file is None and self.size_bytes < len(self._memory.view):
+            return self._memory.view[self.size_bytes :]
         self._to_file(self.size_bytes)
         return self._staging
 
@@ -137,40 +155,33 @@ class PartBody:
         """Walk the bytes from the start; as often as need be."""
         if self._file is None:
             for start in range(0, self.size_bytes, PIECE_BYTES):
-                yield self.memory.view[start : min(start + PIECE_BYTES, self.size_bytes)]
+                yield self._memory.view[start : min(start + PIECE_BYTES, self.size_bytes)]
             return
         self._file.seek(0)
         while piece := self._file.read(PIECE_BYTES):
             yield piece
 
-    def end(self) -> Memory | None:
-        """Let go of the bytes; return the memory that the next part may have, if they were in some."""
-        if self._file is None and len(self.memory.view):
-            return self.memory
-        self.drop()
-        return None
-
     def drop(self) -> None:
         """Let go of the bytes, and of the memory. Idempotent."""
-        self.memory.drop()
+        self._memory.drop()
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
 
     def _is_in_memory(self, end: int) -> bool:
-        if self._file is not None or end > len(self.memory.view):
+        if self._file is not None or end > len(self._memory.view):
             return False
-        if not self.memory.reach(end):
+        if not self._memory.reach(end):
             self._make_room()
-            return self.memory.reach(end)
+            return self._memory.reach(end)
         return True
 
     def _to_file(self, end: int) -> IO[bytes]:
         """Have the part in a file, with the first `end` bytes that are in memory now."""
         if self._file is None:
             self._file, self._staging = _temporary_file(), memoryview(bytearray(STAGING_BYTES))
-            _write(self._file, self.memory.view[:end])
-            self.memory.drop()
+            _write(self._file, self._memory.view[:end])
+            self._memory.drop()
         return self._file
 
 

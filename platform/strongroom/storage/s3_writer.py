@@ -1,4 +1,4 @@
-"""Writing one object to S3: parts of 5 MiB, one being sent while the next is filled, each kept until it is stored.
+"""Writing one object to S3: parts of 8 MiB, one being sent while the next is filled, each kept until it is stored.
 
 Objects of one part are a single PUT and leave nothing behind when they fail; larger ones are multipart uploads.
 """
@@ -15,24 +15,22 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from strongroom.errors import Conflict, DomainError, NotFound, StorageUnavailable
 from strongroom.storage.base import ObjectMeta, Part, PartLimits
-from strongroom.storage.part_memory import MEMORY_BYTES, MIB, TIGHT_BYTES, Memory, PartBody, budget, senders
+from strongroom.storage.part_memory import MEMORY_BYTES, MIB, Memory, PartBody, budget, senders
 from strongroom.storage.s3_errors import error_code, from_exception, translated
 from strongroom.storage.s3_wire import S3Wire, Stored, moment
 
 LIMITS = PartLimits(min_bytes=5 * MIB, max_bytes=5 * 1024 * MIB, max_count=10_000)
 """docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html"""
-PART_BYTES = LIMITS.min_bytes
-"""Of objects up to 48 GiB: two of them are in memory, which larger ones would only fill."""
-GROWING_PART_BYTES = 8 * MIB
+PART_BYTES = 8 * MIB
 DOUBLED_EVERY = 2000
 """Parts after which those of an object of unknown size double: together they may reach 496 GiB."""
 SURELY_NOT_DONE = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "MalformedXML", "AccessDenied", "InvalidRequest"})
 
 
 def part_bytes(size_bytes: int | None, number: int) -> int:
-    """Return how large part `number` of an object is: 5 MiB, or what brings the object into 10,000 parts."""
+    """Return how large part `number` of an object is: 8 MiB, or what brings the object into 10,000 parts."""
     if size_bytes is None:
-        return int(GROWING_PART_BYTES * 2 ** ((number - 1) // DOUBLED_EVERY))
+        return int(PART_BYTES * 2 ** ((number - 1) // DOUBLED_EVERY))
     smallest = -(-size_bytes // LIMITS.max_count)
     return max(PART_BYTES, -(-smallest // MIB) * MIB)
 
@@ -44,8 +42,7 @@ class S3Writer:
         self._wire, self._key, self._announced_bytes = wire, key, size_bytes
         self._session = ""
         self._parts: list[Part] = []
-        self._sending: tuple[Future[Part], PartBody] | None = None
-        self._spare: Memory | None = None
+        self._sending: Future[Part] | None = None
         self._cancelled = threading.Event()
         self._maybe_there = self._over = False
         self._size_bytes = 0
@@ -54,21 +51,8 @@ class S3Writer:
     def _begin_part(self) -> None:
         number = len(self._parts) + (self._sending is not None) + 1
         self._full_bytes = part_bytes(self._announced_bytes, number)
-        self._body = PartBody(self._memory(), self._make_room)
-
-    def _memory(self) -> Memory:
-        spare, self._spare = self._spare, None
-        return spare or Memory(budget(), min(self._full_bytes, MEMORY_BYTES, self._announced_bytes or MEMORY_BYTES))
-
-    def _make_room(self) -> None:
-        """Memory is used up: give back what the part ahead has."""
-        self._drain()
-        self._drop_spare()
-
-    def _drop_spare(self) -> None:
-        if self._spare is not None:
-            self._spare.drop()
-            self._spare = None
+        most_bytes = min(self._full_bytes, MEMORY_BYTES, self._announced_bytes or MEMORY_BYTES)
+        self._body = PartBody(Memory(budget(), most_bytes), self._drain)
 
     def write(self, data: bytes | memoryview) -> None:
         """Append bytes; waits when a part is full before the one ahead of it is stored."""
@@ -101,7 +85,7 @@ class S3Writer:
             meta = self._put_whole()
         else:
             self._send()
-            self._make_room()
+            self._drain()
             self._maybe_there = True
             meta = complete_once(self._wire, self._key, self._session, self._parts)
         self._over = True
@@ -120,15 +104,9 @@ class S3Writer:
         self._over = True
         self._cancelled.set()
         self._body.drop()
-        self._drop_spare()
         if self._sending is not None:
-            future, body = self._sending
-            future.add_done_callback(lambda _: self._forget(body))
+            self._sending.add_done_callback(lambda _: self._discard())  # a part that arrives later must not stay
         self._discard()
-
-    def _forget(self, body: PartBody) -> None:
-        body.drop()
-        self._discard()  # once more: a part that arrived later must not stay
 
     def _discard(self) -> None:
         with suppress(DomainError):
@@ -146,28 +124,25 @@ class S3Writer:
         if not self._session:
             self._session = begin(self._wire, self._key)
         number, body = len(self._parts) + 1, self._body
-        self._sending = senders().submit(self._send_part, number, body), body
+        self._sending = senders().submit(self._send_part, number, body)
         self._begin_part()
 
     def _send_part(self, number: int, body: PartBody) -> Part:
-        stored = self._wire.put("upload_part", part_params(self._key, self._session, number), body, self._cancelled)
-        if budget().free_bytes < TIGHT_BYTES:
+        try:
+            stored = self._wire.put("upload_part", part_params(self._key, self._session, number), body, self._cancelled)
+            return Part(number, body.size_bytes, stored.etag)
+        finally:
             body.drop()
-        return Part(number, body.size_bytes, stored.etag)
 
     def _drain(self) -> None:
-        """Wait for the part that is being sent, and keep its memory for the next one."""
-        if self._sending is None:
+        """Wait for the part that is being sent."""
+        sending, self._sending = self._sending, None
+        if sending is None:
             return
-        (future, body), self._sending = self._sending, None
         try:
-            self._parts.append(future.result())
-        except BaseException as error:
-            body.drop()
-            if isinstance(error, NotFound):
-                raise StorageUnavailable("The unfinished object was removed while it was being written.") from None
-            raise
-        self._spare = body.end()
+            self._parts.append(sending.result())
+        except NotFound:
+            raise StorageUnavailable("The unfinished object was removed while it was being written.") from None
 
 
 def part_params(key: str, session: str, number: int) -> dict[str, Any]:

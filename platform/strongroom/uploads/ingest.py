@@ -20,8 +20,6 @@ from tenants.models import Tenant
 
 PIECE_BYTES = 256 * 1024
 BUFFER_BYTES = 1024 * 1024
-LENT_BYTES = 4 * 1024 * 1024
-"""Received at once where bytes stay: each step's own cost, on a processor whose caches the bytes have filled, is felt."""
 SNIFF_BYTES = 64 * 1024
 LEASE_S = 180
 PROLONG_AFTER_S = 30
@@ -67,9 +65,8 @@ class Ingest:
         """
         if self._detected is None:
             return self._own(most_bytes)[: SNIFF_BYTES - len(self._head)]
-        step = BUFFER_BYTES if self._lender is None else LENT_BYTES
         room = self._own(most_bytes) if self._lender is None else self._lender.room()[:most_bytes]
-        return room[: step - self._size_bytes % step]
+        return room[: BUFFER_BYTES - self._size_bytes % BUFFER_BYTES]
 
     def take(self, view: memoryview) -> None:
         """Take bytes that were put where `room` said; as `write`."""
@@ -188,7 +185,7 @@ def pump(body: Body, ingest: Ingest, size_bytes: int | None) -> None:
     """Pass a body on, of known or unknown size; no more than what tells its type is read before that is known."""
     done = 0
     while size_bytes is None or done < size_bytes:
-        room = ingest.room(LENT_BYTES if size_bytes is None else size_bytes - done)
+        room = ingest.room(BUFFER_BYTES if size_bytes is None else size_bytes - done)
         count = body.readinto(room)
         if not count:
             return

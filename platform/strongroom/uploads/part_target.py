@@ -70,7 +70,6 @@ class PartTarget:
         self._start = upload.offset_bytes - upload.tail_bytes
         self._had_bytes = upload.tail_bytes
         self._memory, self._filled, self._blocks = Memory(budget(), self._part_bytes), 0, BlockDigests()
-        self._spare: Memory | None = None
         self._storing: Storing | None = None
         if upload.tail_bytes:
             self._gather(self._tail(upload.tail_bytes))
@@ -134,17 +133,15 @@ class PartTarget:
         """Let go of the memory, once nothing is on its way any more."""
         if self._storing is not None:
             self._storing.end()
-        for memory in (self._memory, self._spare):
-            if memory is not None:
-                memory.drop()
+        self._memory.drop()
 
     def _put(self) -> None:
         """Have a full part stored; meanwhile the next one gathers, if there is memory for it."""
         self._drain()
         self._storing = self._cut()
-        memory = self._spare or Memory(budget(), self._part_bytes)
+        memory = Memory(budget(), self._part_bytes)
         if memory.reach(self._part_bytes):
-            self._memory, self._spare = memory, None
+            self._memory = memory
             self._storing.begin()
         else:
             self._drain()
@@ -156,9 +153,10 @@ class PartTarget:
         return Storing(self._stored, self._session, part, self._memory)
 
     def _drain(self) -> None:
-        """Wait for the part that is on its way; its memory is for the one after the next."""
+        """Wait for the part that is on its way."""
         if self._storing is None:
             return
         self._parts.append(self._storing.wait())
-        memory, self._storing = self._storing.memory, None
-        self._spare = None if memory is self._memory else memory
+        if self._storing.memory is not self._memory:
+            self._storing.memory.drop()
+        self._storing = None
