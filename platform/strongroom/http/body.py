@@ -22,6 +22,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 MAX_DIGITS = 18
 MORE_THAN_ANYTHING = 10**MAX_DIGITS
 STREAMS = "__streams_body__"
+ARRIVING_BYTES = 1024 * 1024
 PARSED_BYTES = 256 * 1024
 """Read at once through gunicorn's parser, which waits until it has as many."""
 GATHER_S = 0.2
@@ -164,10 +165,10 @@ class ArrivingBody:
 
     def __init__(self, body: RequestBody, length: int | None, reader: Any) -> None:
         self._body, self._left, self._reader = body, length, reader
-        self._rest = memoryview(b"")
+        self._buffer = memoryview(bytearray(ARRIVING_BYTES if length is None else min(ARRIVING_BYTES, length)))
 
-    def read_into(self, view: memoryview) -> int:
-        """Put what has arrived into `view`; return how many bytes: at least one, and none at the end.
+    def read_some(self) -> bytes | memoryview:
+        """Return what has arrived: at least one byte, at most 1 MiB, and none at the end. The next call uses its buffer again.
 
         No byte is held back for long: see `RequestBody.readinto`.
 
@@ -177,23 +178,17 @@ class ArrivingBody:
             BadRequest: a chunked body is not what RFC 9112 says.
         """
         if self._left is None:
-            return self._next_chunk(view)
+            return self._next_chunk()
         if self._left == 0:
-            return 0
-        received = self._body.readinto(view[: self._left])
+            return b""
+        received = self._body.readinto(self._buffer[: self._left])
         self._left -= received
-        return received
+        return self._buffer[:received]
 
-    def _next_chunk(self, view: memoryview) -> int:
-        """Take the next bytes just as gunicorn's parser has them from the socket, not waiting for a piece to be full."""
+    def _next_chunk(self) -> bytes | memoryview:
+        """Return the next bytes just as gunicorn's parser has them from the socket, not waiting for a piece to be full."""
         if not isinstance(self._reader, ChunkedReader):
-            return self._body.readinto(view)
-        self._rest = self._rest or memoryview(self._parsed())
-        count = min(len(self._rest), len(view))
-        view[:count], self._rest = self._rest[:count], self._rest[count:]
-        return count
-
-    def _parsed(self) -> bytes:
+            return self._buffer[: self._body.readinto(self._buffer)]
         self._body.prepare()
         with _translated():
             for data in self._reader.parser or ():

@@ -20,10 +20,10 @@ from botocore.httpsession import URLLib3Session, get_cert_path
 from urllib3.exceptions import HTTPError
 
 from strongroom.errors import DomainError, OutboundRefused, StorageUnavailable
-from strongroom.storage.part_memory import PIECE_BYTES
 from strongroom.storage.s3_clients import CONNECT_TIMEOUT_S, CONNECTIONS, Source, s3_client
 from strongroom.storage.s3_config import S3Config
 from strongroom.storage.s3_errors import RETRYABLE, code_of, from_code, from_exception, translated
+from strongroom.storage.s3_memory import PIECE_BYTES
 
 T = TypeVar("T")
 Pools = Callable[..., urllib3.PoolManager]

@@ -15,8 +15,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from strongroom.errors import Conflict, DomainError, NotFound, StorageUnavailable
 from strongroom.storage.base import ObjectMeta, Part, PartLimits
-from strongroom.storage.part_memory import MEMORY_BYTES, MIB, Memory, PartBody, budget, senders
 from strongroom.storage.s3_errors import error_code, from_exception, translated
+from strongroom.storage.s3_memory import MIB, PartBody, budget, senders
 from strongroom.storage.s3_wire import S3Wire, Stored, moment
 
 LIMITS = PartLimits(min_bytes=5 * MIB, max_bytes=5 * 1024 * MIB, max_count=10_000)
@@ -51,8 +51,7 @@ class S3Writer:
     def _begin_part(self) -> None:
         number = len(self._parts) + (self._sending is not None) + 1
         self._full_bytes = part_bytes(self._announced_bytes, number)
-        most_bytes = min(self._full_bytes, MEMORY_BYTES, self._announced_bytes or MEMORY_BYTES)
-        self._body = PartBody(Memory(budget(), most_bytes), self._drain)
+        self._body = PartBody(budget(), self._drain)
 
     def write(self, data: bytes | memoryview) -> None:
         """Append bytes; waits when a part is full before the one ahead of it is stored."""
@@ -89,12 +88,12 @@ class S3Writer:
             self._maybe_there = True
             meta = complete_once(self._wire, self._key, self._session, self._parts)
         self._over = True
-        self._body.drop()
         return meta
 
     def _put_whole(self) -> ObjectMeta:
         self._maybe_there = True
         stored = self._wire.put("put_object", {"Key": self._key}, self._body)
+        self._body.drop()
         return ObjectMeta(self._key, self._size_bytes, stored.at, stored.etag)
 
     def abort(self) -> None:

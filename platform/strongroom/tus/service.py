@@ -51,8 +51,8 @@ def create(
 class _Nothing:
     """A body without bytes."""
 
-    def read_into(self, view: memoryview) -> int:  # noqa: ARG002 - the interface's
-        return 0
+    def read_some(self) -> bytes:
+        return b""
 
 
 def _begin(runtime: Runtime, tenant: Tenant, principal: Principal, request: UploadRequest, *, is_partial: bool) -> Upload:

@@ -64,16 +64,8 @@ class Appender:
         """The BLAKE3 (hex) of the whole file, where this request carried all of it."""
         return self._whole.hexdigest() if self._whole is not None and self.is_whole else None
 
-    def room(self) -> memoryview:
-        """Return where to put the next bytes, for `take`: where they stay, if they stay in memory.
-
-        Raises:
-            StorageFull, StorageUnavailable
-        """
-        return self._target.room()
-
-    def take(self, data: memoryview) -> None:
-        """Take bytes that were put where `room` said.
+    def write(self, data: bytes | memoryview) -> None:
+        """Take the next bytes; the caller may use their buffer again afterwards.
 
         Raises:
             TypeMismatch, TypeNotAllowed: the upload is to be ended.
@@ -88,7 +80,7 @@ class Appender:
             self._head += data
             if len(self._head) >= SNIFF_BYTES:
                 self._look()
-        self._target.take(data)
+        self._target.write(data)
         if self._whole is not None:
             self._whole.update(data)
         self.offset_bytes += len(data)

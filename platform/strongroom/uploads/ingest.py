@@ -65,8 +65,9 @@ class Ingest:
         """
         if self._detected is None:
             return self._own(most_bytes)[: SNIFF_BYTES - len(self._head)]
-        room = self._own(most_bytes) if self._lender is None else self._lender.room()[:most_bytes]
-        return room[: BUFFER_BYTES - self._size_bytes % BUFFER_BYTES]
+        if self._lender is not None:
+            return self._lender.room()[:most_bytes]
+        return self._own(most_bytes)[: BUFFER_BYTES - self._size_bytes % BUFFER_BYTES]
 
     def take(self, view: memoryview) -> None:
         """Take bytes that were put where `room` said; as `write`."""
@@ -104,7 +105,7 @@ class Ingest:
 
     def _own(self, most_bytes: int) -> memoryview:
         if not self._buffer:
-            self._buffer = memoryview(bytearray(min(BUFFER_BYTES if self._lender is None else SNIFF_BYTES, most_bytes)))
+            self._buffer = memoryview(bytearray(min(BUFFER_BYTES, most_bytes)))
         return self._buffer[:most_bytes]
 
     def _count(self, data: bytes | memoryview) -> None:
@@ -185,7 +186,7 @@ def pump(body: Body, ingest: Ingest, size_bytes: int | None) -> None:
     """Pass a body on, of known or unknown size; no more than what tells its type is read before that is known."""
     done = 0
     while size_bytes is None or done < size_bytes:
-        room = ingest.room(BUFFER_BYTES if size_bytes is None else size_bytes - done)
+        room = ingest.room(BUFFER_BYTES if size_bytes is None else min(BUFFER_BYTES, size_bytes - done))
         count = body.readinto(room)
         if not count:
             return

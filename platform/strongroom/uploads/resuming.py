@@ -52,8 +52,8 @@ FAULTS = (TypeMismatch, TypeNotAllowed, PreconditionFailed, Conflict, NotFound)
 class Arriving(Protocol):
     """The bytes of one request as they arrive."""
 
-    def read_into(self, view: memoryview) -> int:
-        """Put what has arrived into `view`; return how many bytes: at least one, and none at the end.
+    def read_some(self) -> bytes | memoryview:
+        """Return what has arrived, at least one byte; empty at the end. The next call may use the buffer again.
 
         Raises:
             IncompleteBody, RequestTimeout, BadRequest
@@ -250,11 +250,11 @@ def _take_in(appender: Appender, lease: Lease, chunk: Chunk, keeper: Keeper) -> 
 
 def _read(appender: Appender, lease: Lease, chunk: Chunk) -> None:
     try:
-        while count := chunk.body.read_into(room := appender.room()):
+        while data := chunk.body.read_some():
             lease.hear()
             if chunk.check is not None:
-                chunk.check.update(room[:count])
-            appender.take(room[:count])
+                chunk.check.update(data)
+            appender.write(data)
     finally:
         lease.hear_out()
 

@@ -10,29 +10,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from strongroom.errors import FileTooLarge, NotFound, NotSupported
+from strongroom.errors import FileTooLarge, NotFound, NotSupported, StorageUnavailable
 from strongroom.storage.base import ObjectMeta, Part, PartLimits, Regions
 from strongroom.storage.bound import StoredObject, TenantStorage
 from strongroom.uploads.fingerprint import BLOCK_BYTES, BlockDigests
 from strongroom.uploads.models import Upload, UploadPart
-from strongroom.uploads.part_target import PART_BYTES, PartTarget
 from strongroom.uploads.progress import Progress
 
-BUFFER_BYTES = 1024 * 1024
+PART_BYTES = 8 * 1024 * 1024
 
 
 class Target(Protocol):
     """Takes the bytes of one upload, in order, from where it stands. Not safe to share between threads."""
 
-    def room(self) -> memoryview:
-        """Return where the next bytes may be put, at least one; valid until the next call.
-
-        Raises:
-            StorageFull, StorageUnavailable
-        """
-
-    def take(self, data: memoryview) -> None:
-        """Append what was put there.
+    def write(self, data: bytes | memoryview) -> None:
+        """Take the next bytes.
 
         Raises:
             StorageFull, StorageUnavailable
@@ -64,13 +56,8 @@ class RegionTarget:
             self._region.close()
             raise
         self._offset = self._noted = at
-        self._buffer = memoryview(bytearray(BUFFER_BYTES if upload.size_bytes is None else min(BUFFER_BYTES, upload.size_bytes - at) or 1))
 
-    def room(self) -> memoryview:
-        """Lend a buffer."""
-        return self._buffer
-
-    def take(self, data: memoryview) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Write on."""
         self._region.write(data)
         self._blocks.update(data)
@@ -107,6 +94,71 @@ class RegionTarget:
 def _row(first_block: int, end: int, blocks: bytes) -> UploadPart:
     start = first_block * BLOCK_BYTES
     return UploadPart(first_block + 1, start, end - start, "", blocks)
+
+
+class PartTarget:
+    """Numbered parts of a fixed size, a multiple of the block; see `Target`. Memory: one part."""
+
+    def __init__(self, stored: StoredObject, upload: Upload) -> None:
+        self._stored, self._session = stored, upload.session
+        self._part_bytes = upload.part_size_bytes or PART_BYTES
+        self._start = upload.offset_bytes - upload.tail_bytes
+        self._had_bytes = upload.tail_bytes
+        self._buffer, self._filled, self._blocks = memoryview(bytearray(self._part_bytes)), 0, BlockDigests()
+        self._gather(memoryview(stored.read_tail()[: upload.tail_bytes] if upload.tail_bytes else b""))
+        if self._filled != upload.tail_bytes:
+            raise StorageUnavailable("What was kept of the last request is not there.")
+        self._parts: list[UploadPart] = []
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Gather; put each part that is full."""
+        view = memoryview(data)
+        while view:
+            piece = view[: self._part_bytes - self._filled]
+            self._gather(piece)
+            view = view[len(piece) :]
+            if self._filled == self._part_bytes:
+                self._put()
+
+    def _gather(self, piece: memoryview) -> None:
+        self._buffer[self._filled : self._filled + len(piece)] = piece
+        self._blocks.update(piece)
+        self._filled += len(piece)
+
+    def progress(self) -> Progress | None:
+        """Tell of the parts that were put; what has gathered since has to wait."""
+        if not self._parts:
+            return None
+        parts, self._parts = tuple(self._parts), []
+        self._had_bytes = 0
+        return Progress(self._start, 0, parts)
+
+    def settle(self) -> Iterator[Progress]:
+        """Keep what has gathered beside, after the parts were written down: the row never names a tail that was replaced."""
+        if (progress := self.progress()) is not None:
+            yield progress
+        if self._filled != self._had_bytes:
+            self._stored.write_tail(self._buffer[: self._filled])
+            self._had_bytes = self._filled
+            yield Progress(self._start + self._filled, self._filled)
+
+    def seal(self) -> Iterator[Progress]:
+        """Put what has gathered as the last part; an empty upload has one empty part."""
+        if self._filled or not self._start:
+            self._put()
+        if (progress := self.progress()) is not None:
+            yield progress
+
+    def close(self) -> None:
+        """Let go of the buffer."""
+        self._buffer = memoryview(b"")
+
+    def _put(self) -> None:
+        number, size = self._start // self._part_bytes + 1, self._filled
+        part = self._stored.put_part(self._session, number, self._buffer[:size])
+        self._parts.append(UploadPart(number, self._start, size, part.tag, self._blocks.finish()))
+        self._start += size
+        self._filled = 0
 
 
 def begin_target(storage: TenantStorage, upload: Upload) -> str:
