@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -172,11 +171,16 @@ def by_a_request_that_was_given_up(pair: Pair) -> int:
 
 def by_nobody_ending_it(pair: Pair) -> int:
     """A transaction that is dropped without a word, as by a generator that nobody exhausts."""
+
+    def working() -> Iterator[None]:
+        with pair.databases.tenant(pair.one.ref) as connection:
+            leave_again(connection)
+            yield
+
     pid = by_commit(pair)
-    transaction = pair.databases.tenant(pair.one.ref)
-    leave_again(transaction.__enter__())
-    del transaction
-    gc.collect()
+    work = working()
+    next(work)
+    del work
     return pid
 
 
