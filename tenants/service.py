@@ -19,6 +19,7 @@ from strongroom.storage.providers import make_provider
 from tenants import branding, placement, repository, settings
 from tenants.models import ProviderInfo, Tenant, TenantStatus, check_slug, wrong_limits
 from tenants.provider_secrets import seal_secrets
+from tenants.provisioning import provision
 
 ABANDONED_AFTER_S = 3600.0
 SYSTEM = {"system": "platform"}
@@ -80,10 +81,9 @@ def _provision(databases: Databases, tenant: Tenant) -> str:
     """Make role and schema in one transaction unless they are there; return the schema's revision."""
     with databases.cell(tenant.cell) as connection:
         exists = connection.execute(text("SELECT to_regnamespace(:name) IS NOT NULL"), {"name": tenant.ref.role}).scalar_one()
-        query = text("SELECT strongroom.provision_tenant(:id)").bindparams(id=tenant.id)
-        if exists:
-            query = text("SELECT revision FROM strongroom.tenant_script")
-        return str(connection.execute(query).scalar_one())
+        if not exists:
+            return provision(connection, tenant.ref)
+        return str(connection.execute(text("SELECT revision FROM strongroom.tenant_script")).scalar_one())
 
 
 def _reserve(

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import secrets
 
-from sqlalchemy import delete, text
-from strongroom.db.engines import Databases
+from sqlalchemy import delete
+from strongroom.db.engines import Databases, TenantRef
 from strongroom.db.ids import new_id
 from strongroom.jobs import queue
 from strongroom.storage.keys import tenant_prefix
 
 from tenants import providers, repository, settings
 from tenants.models import Tenant, TenantStatus
+from tenants.provisioning import provision
 from tenants.service import drop_schema
 from tenants.tables import tenant_migrations, tenant_providers, tenants, usage_daily
 
@@ -38,8 +39,7 @@ def make(databases: Databases, beside: Tenant) -> Tenant:
         )  # fmt: skip
     with databases.cell(beside.cell) as connection:
         queue.pause(connection, tenant_id)
-        connection.execute(text("SELECT strongroom.provision_tenant(:id)"), {"id": tenant_id})
-        revision = str(connection.execute(text("SELECT revision FROM strongroom.tenant_script")).scalar_one())
+        revision = provision(connection, TenantRef(tenant_id, beside.cell))
     with databases.control() as connection:
         repository.update_tenant(connection, tenant_id, status=TenantStatus.ACTIVE, schema_revision=revision)
         return repository.get_tenant(connection, tenant_id)

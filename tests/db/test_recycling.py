@@ -15,10 +15,12 @@ import psycopg
 import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
-from strongroom.db.engines import Databases
+from strongroom.db.engines import Databases, TenantRef
+from strongroom.db.ids import new_id
 from strongroom.errors import DatabaseUnavailable, DomainError
 
 from tenants.models import Tenant
+from tenants.provisioning import provision
 from tests.acceptance.waiting import wait_until
 from tests.factories import World
 
@@ -325,6 +327,18 @@ def test_the_platform_keeps_to_a_connection_of_its_own_while_there_is_room(world
     assert rest == [platform, tenants, tenants, platform]
     narrow = world.again(pool_size=1).runtime.databases
     assert len(set(pids(narrow, None, a, None, b))) == 1
+
+
+def test_the_platforms_connection_is_replaced_after_it_made_so_many_tenants(world: World) -> None:
+    databases = world.again(pool_size=2, connection_max_tenants=2).runtime.databases
+    first = pids(databases, None)[0]
+    for _ in range(2):
+        with suppress(LookupError), databases.cell("default") as connection:
+            provision(connection, TenantRef(new_id(), "default"))
+            assert connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one() == first
+            raise LookupError  # none of them stays
+    second, third = pids(databases, None, None)
+    assert first != second == third
 
 
 def test_a_process_that_does_not_spread_its_tenants_keeps_few_connections(world: World) -> None:

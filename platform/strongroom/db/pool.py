@@ -98,9 +98,14 @@ class TenantPool(QueuePool):
         owner = getattr(_wanted, "owner", "")
         opens = self._spreads and not self._pool.serves(owner)
         entry = (self._opened() if opens else None) or super()._do_get()
-        if owner and owner not in touched(entry) and len(touched(entry)) >= self._pool.max_tenants:
+        if len(touched(entry)) >= self._pool.max_tenants and self._is_one_more(entry, owner):
             entry.invalidate()  # which SQLAlchemy then connects anew
         return entry
+
+    @staticmethod
+    def _is_one_more(entry: Entry, owner: str) -> bool:
+        """Tell whether the owner is new to a connection; the platform makes tenants on its own, and so is one whenever it is full."""
+        return owner not in touched(entry) if owner else last_owner(entry) == ""
 
     def _opened(self) -> Entry | None:
         """Open one more connection if there is room; None where there is none, or where the server gives no more and one is idle."""

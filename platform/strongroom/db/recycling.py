@@ -37,4 +37,9 @@ def taken_by(info: MutableMapping[Any, Any], owner: str) -> None:
     """Note whose transaction has begun on this connection: a tenant's role, or "" for the platform itself."""
     info[LAST] = owner
     if owner:
-        info.setdefault(TOUCHED, set()).add(owner)
+        touched_by(info, owner)
+
+
+def touched_by(info: MutableMapping[Any, Any], tenant: str) -> None:
+    """Note that the backend knows a tenant's schema from now on, whoever's transaction this is."""
+    info.setdefault(TOUCHED, set()).add(tenant)
