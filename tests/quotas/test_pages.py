@@ -65,5 +65,5 @@ def test_both_consoles_say_that_a_limit_is_nearly_used_up(world: World, console:
         assert 'data-quota="bytes"' in text
         assert "85 % used" in text
     assert "1 of 40" in world.browser(owner).get("/console/").text
-    assert "quota_buckets = 40" in console.get(f"/operator/tenants/{tenant.slug}").text
+    assert '<span class="strong">40</span>' in console.get(f"/operator/tenants/{tenant.slug}").text, "what was agreed is told"
     assert "data-quota" not in world.browser(viewer).get("/console/files/media/").text, "who cannot do anything about it is not told"

@@ -12,6 +12,7 @@ Which connection somebody gets is a matter of speed alone: what is cleared betwe
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +23,8 @@ from sqlalchemy.util.queue import Queue
 from strongroom.db.recycling import LAST, TOUCHED
 
 Entry = ConnectionPoolEntry
+NO_MORE_S = 10.0
+"""After the server gave no further connection, the idle ones have to do for so long: waiting in vain may take seconds each time."""
 _wanted = threading.local()
 
 
@@ -82,6 +85,7 @@ class TenantPool(QueuePool):
 
     _queue_class = _Idle
     _pool: _Idle
+    _none_before = 0.0
     _spreads = True
 
     def keep_to(self, max_tenants: int, *, spread: bool) -> None:
@@ -96,7 +100,7 @@ class TenantPool(QueuePool):
 
     def _do_get(self) -> Entry:
         owner = getattr(_wanted, "owner", "")
-        opens = self._spreads and not self._pool.serves(owner)
+        opens = self._spreads and time.monotonic() >= self._none_before and not self._pool.serves(owner)
         entry = (self._opened() if opens else None) or super()._do_get()
         if len(touched(entry)) >= self._pool.max_tenants and self._is_one_more(entry, owner):
             entry.invalidate()  # which SQLAlchemy then connects anew
@@ -117,4 +121,5 @@ class TenantPool(QueuePool):
             self._dec_overflow()
             if self._pool.empty() or not isinstance(error, psycopg.OperationalError):
                 raise
+            self._none_before = time.monotonic() + NO_MORE_S
             return None

@@ -43,7 +43,7 @@ def readyz() -> tuple[dict[str, Any], int]:
         parts["registry"] = "ok"
     except (DomainError, SQLAlchemyError) as error:
         parts["registry"] = _why(error)
-    unprepared = _unprepared()
+    unprepared = _unprepared() if parts["registry"] == "ok" else []
     for cell in runtime().databases.cell_names:
         if cell in unprepared:
             continue
