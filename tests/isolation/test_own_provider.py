@@ -16,6 +16,7 @@ from tests.factories import World, ok
 from tests.isolation.probing import probe
 from tests.services import rclone
 from tests.services.s3server import S3Server
+from tests.services.shared import need
 
 HERE = "/api/v1/tenant/providers"
 
@@ -23,8 +24,7 @@ HERE = "/api/v1/tenant/providers"
 @pytest.fixture(scope="module")
 def server() -> Iterator[S3Server]:
     """Not the run's: with a bucket and credentials that nobody else has."""
-    if rclone.missing():
-        pytest.skip(f"{rclone.missing()} is not installed; see tests/services/install.sh")
+    need("rclone")
     with rclone.rclone() as made:
         yield made
 

@@ -103,6 +103,15 @@ def done(world: World, tenant: Tenant, since: Any = None) -> list[Any]:
     return world.sql(query + later, id=tenant.id, since=since)
 
 
+def check_that_another_is_soon(world: World, busy: World, many: Tenant) -> None:
+    """When the flood is being worked on, add another tenant's single job; see how many of the flood were done from then on before it."""
+    wait_until(lambda: done(world, many), 60, "the flood to be worked on")
+    single = world.create_tenant()
+    with busy.runtime.tenant(single) as connection:
+        queue.enqueue(connection, ROLL_UP, {"of": "the other"})
+    check_that_it_was_soon(world, many, single, world.sql("SELECT clock_timestamp() AS now")[0]["now"])
+
+
 def check_that_it_was_soon(world: World, many: Tenant, single: Tenant, since: Any) -> None:
     """Wait for the single job; see how many of the other tenant were done before it, from the moment on when it was there."""
     (job,) = wait_until(lambda: done(world, single), 60, "the single job")
@@ -112,24 +121,20 @@ def check_that_it_was_soon(world: World, many: Tenant, single: Tenant, since: An
 
 
 def test_behind_ten_thousand_jobs_and_their_messages(world: World, by_redis: Any, broker: Redis, tenant: Tenant) -> None:
-    (busy, start_worker), single = by_redis, world.create_tenant()
+    busy, start_worker = by_redis
     flood(world, tenant)
     busy.runtime.announcer.send("default", "one of many")
     (message,) = broker.lrange(JOB_QUEUE, 0, -1)
     broker.lpush(JOB_QUEUE, *[message] * (MANY - 1))
     start_worker()
-    wait_until(lambda: done(world, tenant), 60, "the flood to be worked on")
-    with busy.runtime.tenant(single) as connection:
-        queue.enqueue(connection, ROLL_UP, {"of": "the other"})
-    (now,) = world.sql("SELECT clock_timestamp() AS now")
-    check_that_it_was_soon(world, tenant, single, now["now"])
+    check_that_another_is_soon(world, busy, tenant)
     assert broker.llen(JOB_QUEUE) > MANY / 2, "nobody waited for the messages"
 
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")  # kombu's own tables
 def test_behind_messages_in_the_embedded_broker(world: World, by_postgres: Any, messages: Database, tenant: Tenant) -> None:
     """PostgreSQL by way of kombu, as `strongroom up` has it."""
-    (busy, start_worker), single = by_postgres, world.create_tenant()
+    busy, start_worker = by_postgres
     flood(world, tenant)
     busy.runtime.announcer.send("default", "one of many")
     copies = "INSERT INTO kombu_message (id, visible, timestamp, payload, version, queue_id) " \
@@ -137,11 +142,7 @@ def test_behind_messages_in_the_embedded_broker(world: World, by_postgres: Any, 
     with psycopg.connect(messages.superuser_url, autocommit=True) as connection:
         connection.execute(copies, [MESSAGES - 1])
         start_worker()
-        wait_until(lambda: done(world, tenant), 60, "the flood to be worked on")
-        with busy.runtime.tenant(single) as opened:
-            queue.enqueue(opened, ROLL_UP, {"of": "the other"})
-        (now,) = world.sql("SELECT clock_timestamp() AS now")
-        check_that_it_was_soon(world, tenant, single, now["now"])
+        check_that_another_is_soon(world, busy, tenant)
         left = connection.execute("SELECT count(*) FROM kombu_message WHERE visible").fetchone()
     assert left is not None
     assert left[0] > MESSAGES / 2, "nobody waited for the messages"

@@ -62,11 +62,16 @@ def server(name: str) -> S3Server:
 
 
 def s3_server(name: str) -> S3Server:
-    """The same for an S3 server; where its programs are not installed, the tests that need it are skipped, in CI they fail."""
+    """The same for an S3 server; see `need`."""
+    need(name)
+    return server(name)
+
+
+def need(name: str) -> None:
+    """Where the programs of an S3 server are not installed, the tests that need it are skipped, save in CI, where they fail."""
     lacking = MISSING[name]()
     if lacking and os.environ.get("CI") != "true":
         pytest.skip(f"{name} is not installed: {lacking}; see tests/services/install.sh")
-    return server(name)
 
 
 def _start(name: str, folder: Path) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 import psycopg
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
@@ -94,9 +94,9 @@ class TenantPool(QueuePool):
 
     def recreate(self) -> TenantPool:
         """Return a new pool like this one, as SQLAlchemy wants when this one is disposed of."""
-        made: Any = super().recreate()
+        made = cast(TenantPool, super().recreate())
         made.keep_to(self._pool.max_tenants, spread=self._spreads)
-        return made  # type: ignore[no-any-return]
+        return made
 
     def _do_get(self) -> Entry:
         owner = getattr(_wanted, "owner", "")
