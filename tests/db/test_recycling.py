@@ -410,6 +410,13 @@ def test_statements_are_prepared_for_one_tenant_at_a_time(with_a_user: Pair) -> 
         assert connection.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar_one() == 0
 
 
+def test_what_others_ran_is_not_prepared_for_a_tenant(with_a_user: Pair) -> None:
+    pair = with_a_user
+    assert not any(prepared(pair, tenant, 3) for tenant in (pair.one, pair.two) * 3), "each ran it too seldom to be worth it"
+    assert prepared(pair, pair.one)
+    assert not prepared(pair, pair.two, 3), "nor after a tenant for whom it was"
+
+
 def test_nobody_runs_what_another_prepared_under_a_name(with_a_user: Pair) -> None:
     """As injected SQL could do: psycopg's names are easy to guess."""
     pair = with_a_user

@@ -21,7 +21,7 @@ _DONE = frozenset({ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK})
 def run_plain(connection: psycopg.Connection[Any], statements: str) -> None:
     """Run statements that have no values and whose results nobody wants, in one round trip: a cursor takes ten times the calls.
 
-    None of them may forget prepared statements, since psycopg does not hear of these.
+    psycopg does not hear of them: after one that forgets prepared statements see `forget_prepared`.
 
     Raises:
         psycopg.Error: of the statement that went wrong.
@@ -32,6 +32,17 @@ def run_plain(connection: psycopg.Connection[Any], statements: str) -> None:
         if connection.pgconn.status != ConnStatus.OK:
             raise psycopg.OperationalError("The connection is lost.")
         raise error_from_result(result)
+
+
+def forget_prepared(connection: psycopg.Connection[Any]) -> None:
+    """Have psycopg forget which statements it has prepared, and how often it saw each, as the server has.
+
+    When psycopg (3.3) sees a DEALLOCATE ALL itself, it sends one more, and goes on counting as if nothing had been, so that it
+    soon prepares for one tenant what others have run. It has no public way to tell it.
+    """
+    manager = connection._prepared
+    for kept in (manager._names, manager._counts, manager._to_flush):
+        kept.clear()
 
 
 class Columns(Sequence[tuple[Any, ...]]):

@@ -29,7 +29,7 @@ from sqlalchemy.pool import QueuePool
 
 from strongroom.config import Settings
 from strongroom.db import recycling
-from strongroom.db.cursors import SingleStatementCursor, run_plain
+from strongroom.db.cursors import SingleStatementCursor, forget_prepared, run_plain
 from strongroom.db.pool import TenantPool, wanted_by
 from strongroom.errors import DatabaseUnavailable, UnknownHost
 
@@ -226,11 +226,12 @@ class Transaction(AbstractContextManager[Connection]):
 
 def _begin_on(driver: psycopg.Connection[Any], cleaning: str, begin: str) -> None:
     """Begin a transaction, cleaned of what was before where that is needed, in one round trip."""
-    if cleaning:  # by a cursor: so psycopg sees that its prepared statements are gone
-        with psycopg.Cursor(driver) as cursor:
-            cursor.execute(cleaning + begin)
-    elif begin:
-        run_plain(driver, begin)
+    try:
+        if cleaning or begin:
+            run_plain(driver, cleaning + begin)
+    finally:
+        if cleaning:
+            forget_prepared(driver)
 
 
 def _connect(engine: Engine, begin: str, owner: str) -> Connection:

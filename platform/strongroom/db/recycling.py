@@ -13,7 +13,6 @@ connection are counted, and it serves no others when there are enough (`pool`).
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -21,16 +20,12 @@ CLEAN = (
     "BEGIN; RESET ROLE; RESET ALL; CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD TEMP; DISCARD SEQUENCES; "
     "SELECT pg_advisory_unlock_all(); COMMIT; "
 )
-_count = itertools.count()
 LAST, TOUCHED = "strongroom_last", "strongroom_touched"
 
 
 def cleaning(info: MutableMapping[Any, Any], owner: str) -> str:
-    """Return the statements that must stand before `owner`'s transaction on this connection: none if it was the last one.
-
-    No two are the same: psycopg sees that its prepared statements are gone only after one that it does not know.
-    """
-    return "" if info.get(LAST, owner) == owner else f"/* {next(_count)} */ {CLEAN}"
+    """Return the statements that must stand before `owner`'s transaction on this connection: none if it was the last one."""
+    return "" if info.get(LAST, owner) == owner else CLEAN
 
 
 def taken_by(info: MutableMapping[Any, Any], owner: str) -> None:
