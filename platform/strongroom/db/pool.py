@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Collection, Mapping
+from typing import Any, cast
 
 import psycopg
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
@@ -33,21 +33,15 @@ def wanted_by(owner: str) -> None:
     _wanted.owner = owner
 
 
-def last_owner(entry: Entry) -> str | None:
-    """Whose transaction was the last one on this connection; None where there was none, or where it is closed."""
-    return entry.info.get(LAST) if entry.dbapi_connection is not None else None
+def info_of(entry: Entry) -> Mapping[Any, Any]:
+    """What is noted of a connection; nothing where it is closed."""
+    return entry.info if entry.dbapi_connection is not None else {}
 
 
-def touched(entry: Entry) -> Sequence[str] | set[str]:
-    """The tenants that this connection has served."""
-    return entry.info.get(TOUCHED, ()) if entry.dbapi_connection is not None else ()
-
-
-def known_to(idle: Sequence[Entry], owner: str) -> Entry | None:
-    """Return the idle connection that knows an owner, preferably the one that it had last. `idle`: the last used comes last."""
-    newest_first = idle[::-1]
-    last = next((each for each in newest_first if last_owner(each) == owner), None)
-    return last or next((each for each in newest_first if owner in touched(each)), None)
+def touched(entry: Entry) -> Collection[str]:
+    """The tenants that a connection has served."""
+    found: Collection[str] = info_of(entry).get(TOUCHED, ())
+    return found
 
 
 class _Idle(Queue[Entry]):
@@ -55,27 +49,35 @@ class _Idle(Queue[Entry]):
 
     max_tenants = 1
 
-    def serves(self, owner: str) -> bool:
-        """Tell whether one of them suits the owner, so that none need be opened."""
+    def take(self, owner: str) -> Entry | None:
+        """Take out the one that suits the owner, so that none need be opened; None if none does."""
         with self.mutex:
-            return self._suiting(owner) is not None
+            found = self._suiting(owner)
+            if found is not None:
+                self.queue.remove(found)
+                self.not_full.notify()
+            return found
 
     def _suiting(self, owner: str) -> Entry | None:
-        idle = tuple(self.queue)
-        found = known_to(idle, owner)
-        if found is None and owner:
-            found = next((each for each in reversed(idle) if self._has_room(each) and last_owner(each) != ""), None)
-        return found
-
-    def _has_room(self, entry: Entry) -> bool:
-        """Tell whether a connection may come to know another tenant."""
-        return len(touched(entry)) < self.max_tenants
+        """Return the one that the owner had last; or one that knows it; or one that may come to know another tenant."""
+        known = open_to_more = None
+        for entry in reversed(self.queue):
+            info = info_of(entry)
+            if (last := info.get(LAST)) == owner:
+                return entry
+            tenants = info.get(TOUCHED, ())
+            if owner in tenants:
+                known = known or entry
+            elif owner and last != "" and len(tenants) < self.max_tenants:
+                open_to_more = open_to_more or entry
+        return known or open_to_more
 
     def _get(self) -> Entry:
         owner, idle = getattr(_wanted, "owner", ""), tuple(self.queue)
         chosen = self._suiting(owner)
         if chosen is None:
-            chosen = idle[-1] if not owner else next((each for each in reversed(idle) if self._has_room(each)), idle[0])
+            has_room = (each for each in reversed(idle) if len(touched(each)) < self.max_tenants)
+            chosen = next(has_room, idle[0]) if owner else idle[-1]
         self.queue.remove(chosen)
         return chosen
 
@@ -100,8 +102,10 @@ class TenantPool(QueuePool):
 
     def _do_get(self) -> Entry:
         owner = getattr(_wanted, "owner", "")
-        opens = self._spreads and time.monotonic() >= self._none_before and not self._pool.serves(owner)
-        entry = (self._opened() if opens else None) or super()._do_get()
+        entry = self._pool.take(owner)
+        if entry is None and self._spreads and time.monotonic() >= self._none_before:
+            entry = self._opened()
+        entry = entry or super()._do_get()
         if len(touched(entry)) >= self._pool.max_tenants and self._is_one_more(entry, owner):
             entry.invalidate()  # which SQLAlchemy then connects anew
         return entry
@@ -109,7 +113,7 @@ class TenantPool(QueuePool):
     @staticmethod
     def _is_one_more(entry: Entry, owner: str) -> bool:
         """Tell whether the owner is new to a connection; the platform makes tenants on its own, and so is one whenever it is full."""
-        return owner not in touched(entry) if owner else last_owner(entry) == ""
+        return owner not in touched(entry) if owner else info_of(entry).get(LAST) == ""
 
     def _opened(self) -> Entry | None:
         """Open one more connection if there is room; None where there is none, or where the server gives no more and one is idle."""
