@@ -33,7 +33,9 @@ class ApiKeySchema(Schema):
     created_by = fields.UUID()
     created_at = fields.AwareDateTime(format="iso")
     expires_at = fields.AwareDateTime(format="iso", allow_none=True)
-    used_at = fields.AwareDateTime(format="iso", allow_none=True)
+    used_at = fields.AwareDateTime(
+        format="iso", allow_none=True, metadata={"description": "Its last use, to within ten minutes; null before the first."}
+    )
 
 
 class MadeApiKeySchema(ApiKeySchema):

@@ -89,12 +89,14 @@ _SESSION_USER = (
         sessions.c.expires_at > func.now(), users.c.status == "active",
     )
 )  # fmt: skip
+USE_PRECISION = timedelta(minutes=10)
+"""How far back the noted last use of an API key may lie behind the real one."""
 _MAY_NOTE = func.has_table_privilege("api_keys", "UPDATE")
 """Not while the tenant is on its way to another cell: then it can only be read."""
 _API_KEY_USER = (
     select(
         users.c.id, users.c.email, users.c.name, users.c.role, api_keys.c.secret_hash, api_keys.c.scopes, api_keys.c.used_at,
-        api_keys.c.id.label("api_key_id"), ((api_keys.c.used_at > func.now() - timedelta(minutes=1)) | ~_MAY_NOTE).label("noted"),
+        api_keys.c.id.label("api_key_id"), ((api_keys.c.used_at > func.now() - USE_PRECISION) | ~_MAY_NOTE).label("noted"),
     )
     .join(api_keys, api_keys.c.created_by == users.c.id)
     .where(
@@ -127,7 +129,7 @@ def maker(connection: Connection, user_id: UUID, api_key_id: UUID | None) -> Any
 
 
 def note_api_key_use(connection: Connection, api_key_id: UUID) -> None:
-    """Remember when a key was last used; at most once a minute, so that reads stay reads."""
+    """Remember when a key was last used; to within `USE_PRECISION`, so that reads stay reads."""
     connection.execute(update(api_keys).where(api_keys.c.id == api_key_id).values(used_at=func.now()))
 
 
