@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from strongroom.operating import service as operating
 from strongroom.security import passwords
 
 from bench.measuring import Goal, keep
+from tenants import placement
 from tenants import service as tenants
 from tests.factories import PASSWORD, ApiKey, Client, World, create_database
 from tests.fleet.chains import release
@@ -33,6 +35,7 @@ from tests.services import postgres
 
 FEW = 3
 ROUNDS = 3
+MAKERS = 3
 MIB = 1 << 20
 
 
@@ -141,15 +144,22 @@ def kill_once(new: World) -> None:
             os.kill(each.pid, signal.SIGKILL)
 
 
+def add_one(world: World) -> tuple[str, ApiKey]:
+    """Make a tenant with an owner who has an API key; return its slug and the key."""
+    account = world.create_user(world.create_tenant())
+    return account.tenant.slug, world.create_api_key(account, "files:read")
+
+
 def measure(world: World, folder: Path, count: int, requests: int) -> list[Goal]:
     """Measure with few tenants, then with many."""
-    keys = []
+    keys: list[tuple[str, ApiKey]] = []
+    with world.runtime.databases.control() as connection:
+        placement.change(connection, "default", max_tenants=2 * count)
 
     def add(number: int) -> None:
         real, passwords._hasher = passwords._hasher, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-        for _ in range(number):
-            account = world.create_user(world.create_tenant())
-            keys.append((account.tenant.slug, world.create_api_key(account, "files:read")))
+        with ThreadPoolExecutor(MAKERS) as makers:
+            keys.extend(makers.map(lambda _: add_one(world), range(number)))
         passwords._hasher = real
 
     add(10)
