@@ -9,8 +9,10 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from strongroom.db.ids import new_id, parse_id
-from strongroom.errors import DatabaseUnavailable, NotFound
+from strongroom.errors import DatabaseUnavailable, NotFound, UnknownHost
 
+from tests.acceptance.waiting import wait_until
+from tests.db.grants import change_grant, knows_not_yet
 from tests.factories import Client, World, ok, problem
 
 
@@ -126,3 +128,25 @@ def test_only_what_reads_does_not_wait_for_the_disk(world: World, tenant: Any) -
         runtime.let_go()
     with runtime.tenant(tenant) as connection:
         assert commits(connection) == "on"
+
+
+def test_a_session_that_does_not_know_of_a_grant_is_ended(world: World, tenant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a session that read the list of its roles while another one was granted: it would refuse the tenant again and again."""
+    ended = knows_not_yet(world, tenant, monkeypatch)
+    process = world.again(pool_size=1).runtime
+    with process.databases.control() as connection:
+        stale = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    with process.tenant(tenant) as connection:
+        assert connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one() != stale
+    assert len(ended) == 1
+    wait_until(lambda: not world.sql("SELECT 1 FROM pg_stat_activity WHERE pid = %(pid)s", pid=stale), 10, "its session is gone")
+
+
+def test_a_tenant_whose_role_every_session_refuses_is_not_here(world: World, tenant: Any) -> None:
+    change_grant(world, f"REVOKE {tenant.ref.role} FROM strongroom_app")
+    process = world.again(pool_size=2).runtime
+    for _ in range(2):
+        with pytest.raises(UnknownHost), process.databases.tenant(tenant.ref):
+            raise AssertionError("took the role")
+    with process.databases.control() as connection:
+        assert connection.exec_driver_sql("SELECT 1").scalar_one() == 1

@@ -17,6 +17,7 @@ from strongroom.life import service as life
 from tenants import service
 from tenants.models import Tenant
 from tests.acceptance.waiting import wait_until
+from tests.db.grants import knows_not_yet
 from tests.factories import Client, World, host_of, ok
 from tests.services.pgbouncer import BINARY, pgbouncer
 
@@ -161,6 +162,24 @@ def test_however_a_transaction_ends_the_next_tenant_finds_nothing(
     for _ in range(4):  # both sessions have their turn
         with bouncing.runtime.databases.tenant(two.ref) as connection:
             assert connection.execute(text(SEEN)).scalar_one() == f"{role} {role} {role} UTC 30s  0 0 0"
+
+
+def server_sessions(world: World) -> set[int]:
+    """The backends of everything that uses the database as the application does."""
+    found = world.sql("SELECT pid FROM pg_stat_activity WHERE usename = 'strongroom_app' AND datname = current_database()")
+    return {row["pid"] for row in found}
+
+
+def test_a_servers_session_that_does_not_know_of_a_grant_is_ended(
+    world: World, bouncing: World, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be given to one request after the other."""
+    before = server_sessions(world)
+    ended = knows_not_yet(world, tenant, monkeypatch)
+    with bouncing.runtime.tenant(tenant) as connection:
+        assert connection.execute(text("SELECT current_user")).scalar_one() == tenant.ref.role
+    assert len(ended) == 1
+    wait_until(lambda: not before <= server_sessions(world), 10, "a server's session is gone")
 
 
 def test_changes_are_heard_past_it(world: World, bouncing: World, tenant: Tenant) -> None:
