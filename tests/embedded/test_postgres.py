@@ -12,10 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 from strongroom.embedded.access import Account, open_way_to, private_dir
 from strongroom.embedded.errors import EmbeddedError
+from strongroom.embedded.memory import machine_mib, shared_buffers
 from strongroom.embedded.postgres import EmbeddedPostgres
 from strongroom.embedded.postmaster import ClusterProcesses
 from strongroom.embedded.state import StateDir
@@ -65,6 +67,21 @@ def test_cluster_is_durable_checked_private_and_unreachable_from_the_network(mak
     }
     assert run_sql(postgres, "select count(*) from pg_hba_file_rules where auth_method <> 'scram-sha-256'") == 0
     assert mode(postgres.data_dir) == mode(postgres.socket_dir) == 0o700
+
+
+def test_the_sessions_share_a_part_of_the_machines_memory(make_postgres: MakePostgres, tmp_path: Path) -> None:
+    assert [shared_buffers(mib) for mib in (900, 2048, 8192, 24000, 500_000)] == ["128MB", "128MB", "512MB", "1024MB", "1024MB"]
+    limit = tmp_path / "memory.max"
+    whole = machine_mib(limit)
+    assert whole == psutil.virtual_memory().total >> 20
+    limit.write_text("max\n")
+    assert machine_mib(limit) == whole
+    limit.write_text(f"{512 << 20}\n")
+    assert machine_mib(limit) == 512
+    postgres = make_postgres()
+    postgres.start()
+    pages = run_sql(postgres, "select setting::int from pg_settings where name = 'shared_buffers'")
+    assert f"{pages * 8 // 1024}MB" == shared_buffers(machine_mib())
 
 
 def test_wrong_and_missing_passwords_are_refused(make_postgres: MakePostgres) -> None:

@@ -29,7 +29,10 @@ VERSION = "SR_TEST_POSTGRES"
 """Under this name the tests' configuration keeps what `STRONGROOM_TEST_POSTGRES` says."""
 SUPERUSER = "postgres"
 PORT = 5432
-FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "1GB", "autovacuum_naptime": "5min"}
+FAST = {
+    "shared_buffers": "128MB", "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "1GB",
+    "autovacuum_naptime": "5min",
+}  # fmt: skip
 """The catalogue of thousands of tenants is not to be gone through each minute."""
 START_TIMEOUT_S = 60
 

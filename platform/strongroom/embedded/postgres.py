@@ -22,11 +22,11 @@ from urllib.parse import quote
 from . import access, cluster, sockets
 from .errors import EmbeddedError
 from .files import FileLock, tail
+from .memory import machine_mib, shared_buffers
 from .postmaster import READY, ClusterProcesses, cluster_name, read_file
 from .process import ProcessSpec, RestartPolicy, describe_exit, spawn
 
 DEFAULTS: Mapping[str, str] = {
-    "shared_buffers": "128MB",
     "max_connections": "200",
     "max_wal_size": "512MB",
     "min_wal_size": "80MB",
@@ -58,7 +58,8 @@ _OURS = frozenset(
 class EmbeddedPostgres:
     """A cluster at `data_dir`, with its superuser's password in `secret_file` (0600, made with the cluster).
 
-    Either `start` and `stop` it, or hand `process_spec` to a `Supervisor`. `settings` are added to `DEFAULTS`.
+    Either `start` and `stop` it, or hand `process_spec` to a `Supervisor`. `settings` are added to `DEFAULTS`
+    and to a share of the machine's memory.
     `socket_dir` is a folder for the socket alone (default: the data folder). The folder above `data_dir` must exist.
     """
 
@@ -80,7 +81,7 @@ class EmbeddedPostgres:
         self._secret_file = secret_file
         self._log_file = log_file
         self._wanted_socket_dir = (socket_dir or self.data_dir).expanduser().absolute()
-        self._settings = {**DEFAULTS, **(settings or {})}
+        self._settings = {"shared_buffers": shared_buffers(machine_mib()), **DEFAULTS, **(settings or {})}
         self._child: subprocess.Popen[bytes] | None = None
         self._lock = FileLock(self.data_dir.with_name(f".{self.data_dir.name}.lock"), purpose=f"The database at {self.data_dir}")
 
