@@ -1,12 +1,15 @@
 """Many tenants in one cell: making one, a request to any of them, migrating all of them, and what the backends keep. `--help`
 
-Everything runs in this process on a durable embedded PostgreSQL; requests go through the whole application, without a socket.
+The database is a durable embedded PostgreSQL; requests go over one kept connection to an API process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import http.client
 import math
+import multiprocessing
 import os
 import random
 import signal
@@ -14,10 +17,11 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 
 import psutil
@@ -25,18 +29,22 @@ from argon2 import PasswordHasher
 from strongroom.fleet import service as fleet
 from strongroom.operating import service as operating
 from strongroom.security import passwords
+from strongroom.serving import run_server
 
 from bench.measuring import Goal, keep
 from tenants import placement
 from tenants import service as tenants
-from tests.factories import PASSWORD, ApiKey, Client, World, create_database
+from tests.acceptance.waiting import wait_until
+from tests.factories import PASSWORD, ApiKey, World, create_database
 from tests.fleet.chains import release
 from tests.services import postgres
+from tests.services.processes import free_port, listens
 
 FEW = 3
 ROUNDS = 5
 MAKERS = 3
 SETTLE_S = 120
+START_S = 30
 MIB = 1 << 20
 
 
@@ -56,9 +64,47 @@ def provision(world: World, rounds: int = 11) -> tuple[float, float]:
     return statistics.median(whole), statistics.median(alone)
 
 
-def median_of(clients: Sequence[Client]) -> float:
-    """Median seconds of a request to each of these in turn."""
-    return statistics.median(timed(partial(client.get, "/api/v1/buckets")) for client in clients)
+class Served:
+    """An API process of its own, as `strongroom serve` runs it, and one connection to it."""
+
+    def __init__(self, port: int, master: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        self._worker = wait_until(lambda: psutil.Process(master).children(), START_S, "there is a worker")[0]
+
+    def get(self, slug: str, key: ApiKey) -> None:
+        """Ask for the buckets of a tenant.
+
+        Raises:
+            RuntimeError: they did not come.
+        """
+        self._connection.request("GET", "/api/v1/buckets", headers={"Host": f"{slug}.localhost", "Authorization": f"Bearer {key.text}"})
+        response = self._connection.getresponse()
+        body = response.read()
+        if response.status != HTTPStatus.OK:
+            raise RuntimeError(f"{response.status}: {body!r}")
+
+    def resident_mib(self) -> float:
+        """What the process has in memory."""
+        return float(self._worker.memory_info().rss / MIB)
+
+    def median_s(self, asked: Sequence[tuple[str, ApiKey]]) -> float:
+        """Median seconds of a request to each of these tenants in turn."""
+        return statistics.median(timed(partial(self.get, *each)) for each in asked)
+
+
+@contextlib.contextmanager
+def served(world: World, **changes: int) -> Iterator[Served]:
+    """Run an API process on the world's database."""
+    port = free_port()
+    settings = world.settings.model_copy(update={"api_processes": 1, **changes})
+    process = multiprocessing.get_context("spawn").Process(target=run_server, args=(settings, f"127.0.0.1:{port}"))
+    process.start()
+    try:
+        wait_until(lambda: listens(port), START_S, "the server listens")
+        yield Served(port, process.pid or 0)
+    finally:
+        process.terminate()
+        process.join(START_S)
 
 
 @dataclass(frozen=True)
@@ -71,18 +117,16 @@ class Requests:
     grown: float
 
 
-def latency(world: World, keys: list[tuple[str, ApiKey]], count: int) -> Requests:
+def latency(door: Served, keys: list[tuple[str, ApiKey]], count: int) -> Requests:
     """Measure requests; few and all in turn, since whatever else the machine does makes both slower."""
-    clients = [world.client(f"{slug}.localhost", key) for slug, key in keys]
-    median_of(clients[:FEW])
-    before = psutil.Process().memory_info().rss
-    first = median_of(random.sample(clients, k=len(clients)))
+    door.median_s(keys[:FEW])
+    before = door.resident_mib()
+    first = door.median_s(random.sample(keys, k=len(keys)))
     few, all_ = [], []
     for _ in range(ROUNDS):
-        few.append(median_of(random.choices(clients[:FEW], k=count)))  # noqa: S311 - no secret
-        all_.append(median_of(random.choices(clients, k=count)))  # noqa: S311 - no secret
-    grown = (psutil.Process().memory_info().rss - before) / MIB
-    return Requests(first, statistics.median(few), statistics.median(all_), grown)
+        few.append(door.median_s(random.choices(keys[:FEW], k=count)))  # noqa: S311 - no secret
+        all_.append(door.median_s(random.choices(keys, k=count)))  # noqa: S311 - no secret
+    return Requests(first, statistics.median(few), statistics.median(all_), door.resident_mib() - before)
 
 
 def private_bytes(pid: int) -> int:
@@ -108,14 +152,13 @@ def settle(world: World) -> None:
 def print_with_room(world: World, keys: list[tuple[str, ApiKey]], requests: int) -> None:
     """Measure and print the same for a process whose connections may know all tenants among them."""
     most = math.ceil(1.1 * len(keys) / world.settings.pool_size)
-    roomy = world.again(connection_max_tenants=most)
-    asked = latency(roomy, keys, requests)
-    print(
-        f"with connections that may know {most} tenants each: {asked.few * 1000:.2f} ms among {FEW}, {asked.all * 1000:.2f} among "
-        f"{len(keys)}, {asked.first * 1000:.2f} the first time; "
-        f"largest backend {backends(world):.0f} MiB, growth {asked.grown:.0f} MiB", flush=True,
-    )  # fmt: skip
-    world.close_others()
+    with served(world, connection_max_tenants=most) as door:
+        asked = latency(door, keys, requests)
+        print(
+            f"with connections that may know {most} tenants each: {asked.few * 1000:.2f} ms among {FEW}, {asked.all * 1000:.2f} among "
+            f"{len(keys)}, {asked.first * 1000:.2f} the first time; "
+            f"largest backend {backends(world):.0f} MiB, growth {asked.grown:.0f} MiB", flush=True,
+        )  # fmt: skip
 
 
 def size(world: World) -> float:
@@ -163,7 +206,7 @@ def measure(world: World, folder: Path, count: int, requests: int) -> list[Goal]
     """Measure with few tenants, then with many."""
     keys: list[tuple[str, ApiKey]] = []
     with world.runtime.databases.control() as connection:
-        placement.change(connection, "default", max_tenants=2 * count)
+        placement.change(connection, "default", max_tenants=2 * count + 1000)
 
     def add(number: int) -> None:
         real, passwords._hasher = passwords._hasher, PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -181,8 +224,9 @@ def measure(world: World, folder: Path, count: int, requests: int) -> list[Goal]
         f"{size(world) / count:.2f} MiB a tenant", flush=True,
     )  # fmt: skip
     settle(world)
-    asked = latency(world, keys, requests)
-    few, many, largest = asked.few, asked.all, backends(world)
+    with served(world) as door:
+        asked = latency(door, keys, requests)
+        few, many, largest = asked.few, asked.all, backends(world)
     print(
         f"request {few * 1000:.2f} ms among {FEW}, {many * 1000:.2f} among {count}, {asked.first * 1000:.2f} the first time",
         flush=True,
@@ -193,7 +237,8 @@ def measure(world: World, folder: Path, count: int, requests: int) -> list[Goal]
     print(f"migration {migrated:.1f} s, {count / migrated:.0f} tenants/s")
     found = {
         "provision, ms": (whole * 1000, 100), "its database, ms": (alone * 1000, 50), "many / few, provision": (whole / whole_few, 1.5),
-        "many / few, request": (many / few, 1.3), "largest backend, MiB": (largest, 128), "growth of this process, MiB": (asked.grown, 32),
+        "many / few, request": (many / few, 1.3), "largest backend, MiB": (largest, 128),
+        "growth of the API process, MiB": (asked.grown, 32),
         "migration, s for 3,000": (migrated / count * 3000, 180),
     }  # fmt: skip
     return [Goal(name, figure, limit, at_least=False) for name, (figure, limit) in found.items()]

@@ -1,7 +1,7 @@
 """How much memory the embedded database shares among its sessions: by what the machine, or its container, has.
 
-PostgreSQL's own 128 MB hold the pages of some 1,500 tenants that are at work (80 KiB each for small requests); pages of others
-are asked of the operating system each time. The memory is taken when it is used.
+PostgreSQL's own 128 MB hold the accounts, keys and buckets of 1,000 tenants (120 KiB each), or all that requests for files touch of
+350; pages of others are asked of the operating system each time. The memory is taken when it is used.
 Source: https://www.postgresql.org/docs/18/runtime-config-resource.html, https://docs.kernel.org/admin-guide/cgroup-v2.html
 """
 
