@@ -271,7 +271,7 @@ def _connect(engine: Engine, begin: str, owner: str) -> Connection:
 def _end_session(driver: psycopg.Connection[Any]) -> None:
     """End a session that may not take a tenant's role: it may be the only one that does not know of the grant.
 
-    A session of PostgreSQL (15 to 18) lists the roles that it may take when it hears that any was granted. Should it hear of the
+    A session of PostgreSQL (seen with 18) lists the roles that it may take when it hears that any was granted. Should it hear of the
     next grant while it does so, it throws its old list away and then keeps the new one, which lacks that grant, until a role is
     granted again (`roles_is_member_of`, utils/adt/acl.c). With 2,500 tenants made by three threads 16 were not found because of
     this. Behind PgBouncer the server's session goes only if it is told to.
