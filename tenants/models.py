@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -109,6 +109,27 @@ class SessionLengths:
     session_lifetime_s: int | None = None
 
 
+class SignUpMode(StrEnum):
+    """Who may make an account without an invitation: nobody, whose e-mail is of one of the domains, or everybody."""
+
+    CLOSED = "closed"
+    DOMAINS = "domains"
+    OPEN = "open"
+
+
+@dataclass(frozen=True)
+class SignUpPolicy:
+    """Who may make an account, and with which role. `domains`: exact, ASCII, small letters; those below them are others."""
+
+    mode: str = SignUpMode.CLOSED
+    domains: Sequence[str] = ()
+    role: str = "member"
+
+    def admits(self, domain: str) -> bool:
+        """Tell whether somebody with an e-mail address of this domain may make an account."""
+        return self.mode == SignUpMode.OPEN or (self.mode == SignUpMode.DOMAINS and domain in self.domains)
+
+
 @dataclass(frozen=True)
 class TenantSettings:
     """What a tenant has chosen for itself besides its brand. `bucket_defaults`: parts of the policy that new buckets get."""
@@ -116,6 +137,7 @@ class TenantSettings:
     bucket_defaults: Mapping[str, Any] = field(default_factory=dict)
     scanning: ScanPolicy = ScanPolicy()
     sessions: SessionLengths = SessionLengths()
+    sign_up: SignUpPolicy = SignUpPolicy()
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from tenants.models import (
     ProviderInfo,
     ScanPolicy,
     SessionLengths,
+    SignUpPolicy,
     Tenant,
     TenantSettings,
     TenantStatus,
@@ -80,7 +81,10 @@ def to_settings(stored: dict[str, Any]) -> TenantSettings:
     def known(kind: type[Any], part: str) -> Any:
         return kind(**{name: value for name, value in stored.get(part, {}).items() if name in kind.__dataclass_fields__})
 
-    return TenantSettings(stored.get("bucket_defaults", {}), known(ScanPolicy, "scanning"), known(SessionLengths, "sessions"))
+    return TenantSettings(
+        stored.get("bucket_defaults", {}), known(ScanPolicy, "scanning"), known(SessionLengths, "sessions"),
+        sign_up=known(SignUpPolicy, "sign_up"),
+    )  # fmt: skip
 
 
 def get_tenant(connection: Connection, tenant_id: UUID, *, lock: bool = False) -> Tenant:

@@ -23,6 +23,8 @@ from strongroom.moving import service as moving
 from strongroom.quotas import mailing as quota_mail
 from strongroom.quotas import service as quotas
 from strongroom.runtime import Runtime
+from strongroom.signup import mailing as signup_mail
+from strongroom.signup import service as signup
 from strongroom.takeout import service as takeout
 from strongroom.takeout import writing
 from strongroom.uploads import service as uploads
@@ -147,8 +149,12 @@ def _import(runtime: Runtime, tenant: Tenant, job: Job) -> None:
     fetching.run_import(runtime, tenant, job)
 
 
-WHOLE_JOBS: dict[str, Callable[[Runtime, Tenant, Job], None]] = {imports.IMPORT: _import}
-"""Those whose handlers look at the job itself: how often it was tried, and which others run."""
+def _mail_sign_up(runtime: Runtime, tenant: Tenant, job: Job) -> None:
+    signup_mail.send(runtime, tenant, job)
+
+
+WHOLE_JOBS: dict[str, Callable[[Runtime, Tenant, Job], None]] = {imports.IMPORT: _import, signup.MAIL: _mail_sign_up}
+"""Those whose handlers look at the job itself: how often it was tried, which others run, since when it waits."""
 PLATFORM_JOBS: dict[str, Callable[[Runtime, UUID], None]] = {
     life.ADVANCE: life.advance, domains.CHECK: domains.recheck, isolation.VERIFY: isolation.run_apart,
 }  # fmt: skip

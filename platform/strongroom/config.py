@@ -108,6 +108,7 @@ class Settings(BaseSettings):
         default=12 * 3600, gt=0, description="Life of a session: of a refresh token and all it is changed into."
     )
     invite_lifetime_s: int = Field(default=7 * 86400, gt=0, description="Life of an invitation.")
+    sign_up_lifetime_s: int = Field(default=86400, gt=0, description="Life of the link in the mail that proves the address of a sign-up.")
     upload_lifetime_s: int = Field(default=86400, gt=0, description="After this time an unfinished upload is swept away.")
     max_json_bytes: int = Field(default=1 << 20, gt=0, description="Largest JSON body.")
     accel_prefix: str = Field(

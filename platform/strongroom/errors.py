@@ -185,6 +185,18 @@ class TenantSuspended(DomainError, code="tenant_suspended", status=403):
     hint = "Nothing is lost. Ask the operator of this service to resume it."
 
 
+class SignUpClosed(DomainError, code="sign_up_closed", status=403):
+    """Nobody can make an account here without an invitation"""
+
+    hint = "Ask an administrator of this tenant to invite you, or to open sign-up in its settings."
+
+
+class EmailDomainNotAllowed(DomainError, code="email_domain_not_allowed", status=403):
+    """With an e-mail address of this domain nobody can make an account here"""
+
+    hint = "Use an address of your organisation, or ask an administrator of this tenant for an invitation."
+
+
 class TooManyRequests(DomainError, code="too_many_requests", status=429):
     """Too many requests"""
 
@@ -426,6 +438,12 @@ class MailRefused(DomainError, code="mail_refused", status=422):
     """The mail server does not take this mail"""
 
     hint = "Check the address."
+
+
+class MailNotSetUp(DomainError, code="mail_not_set_up", status=503):
+    """This deployment sends no mail"""
+
+    hint = "Ask the operator to name a mail server by STRONGROOM_SMTP_HOST; until then, administrators can invite people."
 
 
 class DnsUnavailable(DomainError, code="dns_unavailable", status=503):

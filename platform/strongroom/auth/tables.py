@@ -35,6 +35,8 @@ sessions = Table(
     Column("expires_at", TIME),
     Column("ended_at", TIME),
 )
+used_links = Table("used_links", tenant_metadata, Column("id", Uuid, primary_key=True), Column("expires_at", TIME))
+"""Links that are no good any more although their time is not over: spent by a download, or outdated by a user's removal."""
 api_keys = Table(
     "api_keys",
     tenant_metadata,

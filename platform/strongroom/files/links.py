@@ -11,13 +11,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, Connection, Table, Uuid, delete, exists, func, select
+from sqlalchemy import Connection, delete, exists, func, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from strongroom.access import Permission, Principal, Realm, Role, Scope
 from strongroom.auth.service import principal_of_maker
+from strongroom.auth.tables import used_links
 from strongroom.db.ids import new_id
-from strongroom.db.tables import TIME, tenant_metadata
 from strongroom.errors import LinkExpired, LinkUsed, NotFound, TokenExpired, TokenInvalid
 from strongroom.files import repository
 from strongroom.files.grants import grant_in
@@ -32,8 +32,6 @@ MAX_LIFETIME_S = 7 * 86400
 FORGOTTEN_AFTER = timedelta(days=1)
 """The machine that reads a link's token goes by its own clock, the database by another: a used link stays used between them."""
 READ = Permission(Realm.TENANT, Role.VIEWER, Scope.FILES_READ)
-
-used_links = Table("used_links", tenant_metadata, Column("id", Uuid, primary_key=True), Column("expires_at", TIME))
 
 
 @dataclass(frozen=True)

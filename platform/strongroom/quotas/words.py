@@ -8,7 +8,7 @@ NAMES = {"bytes": "Storage", "files": "Files", "users": "Users", "buckets": "Buc
 _THEN = {
     "bytes": "no file can be stored until some are deleted, also from the trash, or the plan is changed.",
     "files": "no new file can be stored until some are deleted, also from the trash, or the plan is changed.",
-    "users": "nobody can be invited until a user is removed, or the plan is changed.",
+    "users": "nobody can be added until a user is removed, or the plan is changed.",
     "buckets": "no bucket can be made until one is removed, or the plan is changed.",
     "transfer": "nothing can be uploaded or downloaded until the next month begins (UTC), or the plan is changed.",
 }

@@ -8,8 +8,9 @@ from marshmallow import Schema, fields, validate
 
 from strongroom.buckets.schemas import PolicySchema
 from tenants.branding import MAX_NAME
-from tenants.models import DEFAULT_PRIMARY, ScanPolicy, SessionLengths, Tenant
+from tenants.models import DEFAULT_PRIMARY, ScanPolicy, SessionLengths, SignUpMode, SignUpPolicy, Tenant
 from tenants.settings import SettingsVersion
+from tenants.sign_up import MAX_DOMAINS, ROLES
 
 DAY_S = 86400
 ACCESS_S, SESSION_S = (60, DAY_S), (300, 90 * DAY_S)
@@ -70,6 +71,21 @@ class SessionsPart(PartSchema):
     )
 
 
+class SignUpPart(PartSchema):
+    """Who may make an account without an invitation, and with which role."""
+
+    mode = fields.String(
+        validate=validate.OneOf(list(SignUpMode)),
+        metadata={"description": "closed: nobody. domains: whose e-mail is of one of the domains. open: everybody."},
+    )
+    domains = fields.List(
+        fields.String(validate=validate.Length(1, 253)),
+        validate=validate.Length(max=2 * MAX_DOMAINS),  # before those that are written twice are found
+        metadata={"description": f"Each exact, those below it not included; at most {MAX_DOMAINS}."},
+    )
+    role = fields.String(validate=validate.OneOf(ROLES), metadata={"description": "Of whoever signs up from now on."})
+
+
 class SettingsChange(Schema):
     """Parts of the settings to be changed; what is left out stays."""
 
@@ -77,6 +93,7 @@ class SettingsChange(Schema):
     bucket_defaults = fields.Nested(BucketDefaultsPart)
     scanning = fields.Nested(ScanningPart)
     sessions = fields.Nested(SessionsPart)
+    sign_up = fields.Nested(SignUpPart)
 
 
 class SettingsSchema(SettingsChange):
@@ -121,6 +138,7 @@ def shown_parts(tenant: Tenant, settings: dict[str, dict[str, Any]]) -> dict[str
         "bucket_defaults": {**BUCKET_DEFAULTS, **settings["bucket_defaults"]},
         "scanning": {**vars(ScanPolicy()), **settings["scanning"]},
         "sessions": {**vars(SessionLengths()), **settings["sessions"]},
+        "sign_up": {**vars(SignUpPolicy()), "domains": [], **settings.get("sign_up", {})},
     }
 
 

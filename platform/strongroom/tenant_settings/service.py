@@ -14,8 +14,9 @@ from strongroom.events.service import emit
 from strongroom.runtime import Runtime
 from tenants import settings as registered
 from tenants.branding import check_brand
-from tenants.models import Tenant
+from tenants.models import SignUpMode, Tenant
 from tenants.settings import SettingsVersion
+from tenants.sign_up import check_domains
 
 Changes = Mapping[str, Mapping[str, Any]]
 Actor = Mapping[str, Any]
@@ -57,6 +58,7 @@ def update_settings(
     def act(connection: Connection) -> SettingsVersion:
         changed = registered.change(connection, tenant.id, checked, actor=actor, expected=expected)
         _check_lengths(runtime.settings, changed)
+        _check_sign_up(changed)
         return changed
 
     return _act(runtime, tenant, actor, act)
@@ -76,6 +78,7 @@ def restore_version(
         restored = registered.restore(connection, tenant.id, version, actor=actor, expected=expected)
         _checked(restored.settings)
         _check_lengths(runtime.settings, restored)
+        _check_sign_up(restored)
         return restored
 
     return _act(runtime, tenant, actor, act)
@@ -98,6 +101,8 @@ def _checked(changes: Changes) -> dict[str, dict[str, Any]]:
     checked["brand"] = {**checked.get("brand", {}), **_within("brand", lambda: check_brand(given))}
     policy = {name: value for name, value in checked.get("bucket_defaults", {}).items() if value is not None}
     _within("bucket_defaults", lambda: check_policy(policy))
+    if (domains := checked.get("sign_up", {}).get("domains")) is not None:
+        checked["sign_up"] |= _within("sign_up", lambda: {"domains": check_domains(domains)})
     return checked
 
 
@@ -117,3 +122,11 @@ def _check_lengths(settings: Settings, version: SettingsVersion) -> None:
     if "access_token_lifetime_s" in chosen and access_s > session_s:
         text = f"An access token cannot be good for longer than its session, which lasts {session_s} seconds."
         raise ValidationFailed(text, errors={"sessions": {"access_token_lifetime_s": [text]}})
+
+
+def _check_sign_up(version: SettingsVersion) -> None:
+    """A list of domains without one would let nobody in while it seems to be open."""
+    chosen = version.settings["sign_up"]
+    if chosen.get("mode") == SignUpMode.DOMAINS and not chosen.get("domains"):
+        text = "Name at least one domain whose e-mail addresses may sign up."
+        raise ValidationFailed(text, errors={"sign_up": {"domains": [text]}})

@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from strongroom.access import Principal, Role, Scope
 from strongroom.auth import repository as sessions
 from strongroom.auth.service import email_key
@@ -20,6 +22,7 @@ from strongroom.security.passwords import hash_password, verify_password
 from strongroom.security.tokens import sign, verify
 from strongroom.users import repository
 from strongroom.users.models import Invitation, User
+from strongroom.users.outdated import outdate
 from tenants.models import Tenant
 
 MAX_EMAIL = 320
@@ -73,19 +76,28 @@ def create_user(runtime: Runtime, tenant: Tenant, principal: Principal, *, email
 def _create(runtime: Runtime, tenant: Tenant, actor: dict[str, Any], *, email: str, name: str, role: Role, password_hash: str) -> User:
     email = check_email(email)
     with runtime.tenant(tenant) as connection:
-        room.check_number(connection, "users", users_table, tenant.limits.quota_users)
-        user = repository.insert_user(
-            connection,
-            id=new_id(),
-            email=email,
-            email_key=email_key(email),
-            name=name,
-            role=role,
-            status="active",
-            password_hash=password_hash,
-        )
+        user = insert_active(connection, tenant, email=email, name=name, role=role, password_hash=password_hash)
         emit(connection, "user.created", user.id, {"email": email, "role": role}, actor)
     return user
+
+
+def insert_active(connection: Connection, tenant: Tenant, *, email: str, name: str, role: Role, password_hash: str) -> User:
+    """Add a user who can sign in, in an open transaction; whoever calls says by an event how it came.
+
+    Raises:
+        AlreadyExists, QuotaExceeded
+    """
+    room.check_number(connection, "users", users_table, tenant.limits.quota_users)
+    return repository.insert_user(
+        connection,
+        id=new_id(),
+        email=email,
+        email_key=email_key(email),
+        name=name,
+        role=role,
+        status="active",
+        password_hash=password_hash,
+    )
 
 
 def invite_user(runtime: Runtime, tenant: Tenant, principal: Principal, *, email: str, role: Role, name: str = "") -> Invitation:
@@ -251,6 +263,7 @@ def delete_user(runtime: Runtime, tenant: Tenant, principal: Principal, user_id:
         _may_give(principal, user.role)
         _keep_an_owner(owners, user)
         repository.delete_user(connection, user_id)
+        outdate(connection, runtime, tenant, user.email)
         emit(connection, "user.deleted", user_id, {"email": user.email}, principal.actor)
         room.check_later(connection)
 

@@ -1,0 +1,94 @@
+"""A deployment that can send mail, to a server of the test's own, and tenants that let people sign up."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tenants import settings as tenant_settings
+from tenants.models import Tenant
+from tests.factories import Client, World, host_of, ok
+from tests.quotas.conftest import mail_server, make_mail_server  # noqa: F401 - fixtures
+from tests.services.mail import MailServer, Received
+
+SIGN_UP = "/api/v1/auth/signup"
+COMPLETE = f"{SIGN_UP}/complete"
+LINK = re.compile(r"https?://\S+/console/signup/(\S+)")
+
+
+@dataclass
+class Door:
+    """Whoever stands before a tenant's door without an account, and the mail that comes."""
+
+    world: World
+    tenant: Tenant
+    server: MailServer
+
+    @property
+    def client(self) -> Client:
+        return self.world.client(self.tenant)
+
+    def ask(self, email: str = "ada@example.com", **more: str) -> Any:
+        return self.client.post(SIGN_UP, json={"email": email, **more})
+
+    def mails(self) -> list[Received]:
+        """Have everything sent that is to be; return all that came so far."""
+        self.world.run_jobs()
+        return self.server.mails
+
+    def token(self, email: str = "ada@example.com", **more: str) -> str:
+        """Sign up, and return what the mail's link carries."""
+        ok(self.ask(email, **more), 202)
+        return token_of([mail for mail in self.mails() if LINK.search(text_of(mail))][-1])
+
+    def complete(self, token: str, password: str = "my new password", **more: str) -> Any:
+        return self.client.post(COMPLETE, json={"token": token, "password": password, **more})
+
+
+def text_of(mail: Received) -> str:
+    return str(mail.message.get_content())
+
+
+def token_of(mail: Received) -> str:
+    found = LINK.search(text_of(mail))
+    assert found, text_of(mail)
+    return found[1]
+
+
+def set_policy(world: World, tenant: Tenant, **policy: Any) -> None:
+    """Have a tenant let people in, past its API."""
+    with world.runtime.databases.control() as connection:
+        tenant_settings.change(connection, tenant.id, {"sign_up": policy}, actor={})
+    world.runtime.registry.forget()
+
+
+@pytest.fixture
+def mailing(world: World, mail_server: MailServer) -> World:  # noqa: F811 - pytest's way: a fixture imported and asked for
+    return world.again(smtp_host="127.0.0.1", smtp_port=mail_server.port, smtp_security="none", mail_from="storage@example.com")
+
+
+@pytest.fixture
+def make_door(mailing: World, mail_server: MailServer) -> Callable[..., Door]:  # noqa: F811 - as above
+    """Make a tenant with a policy, and stand before it; limits as keywords."""
+
+    def make(mode: str = "open", *, domains: tuple[str, ...] = (), role: str = "member", name: str = "", **limits: int) -> Door:
+        made = mailing.create_tenant(name=name, **limits)
+        mailing.create_user(made, "owner", email=f"owner@{made.slug}.test")
+        set_policy(mailing, made, mode=mode, domains=list(domains), role=role)
+        return Door(mailing, made, mail_server)
+
+    return make
+
+
+@pytest.fixture
+def door(make_door: Callable[..., Door]) -> Door:
+    """Of a tenant that is open to everybody."""
+    return make_door()
+
+
+def url_of(tenant: Tenant) -> str:
+    return f"http://{host_of(tenant)}"
