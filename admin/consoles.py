@@ -10,6 +10,7 @@ from strongroom.http.problems import show_as_pages
 from admin import theme
 from admin.console import views as console_views
 from admin.console.door import door as console_door
+from admin.console.signup import signup as console_signup
 from admin.operator import views as operator_views
 from admin.operator.door import door as operator_door
 from admin.pages import CONSOLE, OPERATOR, go
@@ -21,6 +22,7 @@ def install_consoles(app: Flask) -> None:
     theme.register(app)
     app.add_url_rule("/", "start", _start)
     app.register_blueprint(console_door)
+    app.register_blueprint(console_signup)
     app.register_blueprint(operator_door)
     tenants = Admin(app, name="Console", index_view=console_views.home(), theme=theme.CONSOLE_THEME)
     tenants.add_views(*console_views.pages())

@@ -14,6 +14,7 @@ from strongroom.errors import DomainError, InvalidCredentials, TooManyRequests
 from strongroom.http.context import current_principal, current_tenant, remote_addr, runtime
 from strongroom.http.pace import limit_failed_logins
 from strongroom.http.permissions import permit, public
+from strongroom.signup import service as signup
 from strongroom.users import service as users
 from strongroom.users.api import AcceptSchema
 
@@ -26,13 +27,24 @@ WRONG = "Email and password do not match."
 TOO_OFTEN = "That was tried too often. Wait a minute, then try again."
 
 
-def _page(template: str, status: int = 200, **values: Any) -> Response:
-    frame = {"root": CONSOLE, "brand": brand_of(current_tenant()), "csp_nonce": nonce(), "csrf_token": "", "flashes": []}
+def door_page(template: str, status: int = 200, **values: Any) -> Response:
+    """Return a page for people who have not signed in, under the tenant's brand."""
+    tenant = current_tenant()
+    frame = {
+        "root": CONSOLE, "brand": brand_of(tenant), "csp_nonce": nonce(), "csrf_token": "", "flashes": [],
+        "may_sign_up": signup.is_offered(runtime(), tenant),
+    }  # fmt: skip
     return page(render_template(f"console/{template}", **frame, **values), status)
 
 
 def _login_page(errors: dict[str, str], status: int) -> Response:
-    return _page("login.html", status, next=local_path(field("next"), CONSOLE), values={"email": field("email")}, errors=errors)
+    return door_page("login.html", status, next=local_path(field("next"), CONSOLE), values={"email": field("email")}, errors=errors)
+
+
+def is_inside() -> bool:
+    """Tell whether whoever asks is signed in."""
+    session_id = cookies.console_session()
+    return session_id is not None and service.is_living_session(runtime(), current_tenant(), session_id, "console")
 
 
 @door.get("/login")
@@ -40,13 +52,7 @@ def _login_page(errors: dict[str, str], status: int) -> Response:
 def login() -> Response:
     """Ask who it is, unless that is known."""
     after = local_path(request.args.get("next"), CONSOLE)
-    session_id = cookies.console_session()
-    if session_id is not None:
-        try:
-            service.principal_of_session(runtime(), current_tenant(), session_id, "console")
-        except DomainError:
-            session_id = None
-    return go(after or f"{CONSOLE}/") if session_id else _page("login.html", next=after, values={}, errors={})
+    return go(after or f"{CONSOLE}/") if is_inside() else door_page("login.html", next=after, values={}, errors={})
 
 
 @door.post("/login")
@@ -57,12 +63,12 @@ def sign_in() -> Response:
     check_same_origin()
     try:
         values = checked(LoginSchema(), {"email": field("email"), "password": request.form.get("password", "")})
-        grant = _begin_session(values["email"], values["password"])
+        grant = begin_session(values["email"], values["password"])
     except InvalidCredentials as error:
         return _login_page({"form": WRONG}, error.status)
     except DomainError as error:
         return _login_page(errors_of(error), error.status)
-    return _signed_in(grant, local_path(field("next"), CONSOLE))
+    return signed_in(grant, local_path(field("next"), CONSOLE))
 
 
 @door.errorhandler(RateLimitExceeded)
@@ -71,14 +77,20 @@ def too_often(_error: RateLimitExceeded) -> Response:
     return _login_page({"form": TOO_OFTEN}, TooManyRequests.status)
 
 
-def _begin_session(email: str, password: str) -> SessionGrant:
+def begin_session(email: str, password: str) -> SessionGrant:
+    """Sign somebody in at the console.
+
+    Raises:
+        InvalidCredentials
+    """
     return service.login(
         runtime(), current_tenant(), email=email, password=password, kind="console",
         user_agent=request.headers.get("User-Agent", ""), remote_addr=remote_addr(),
     )  # fmt: skip
 
 
-def _signed_in(grant: SessionGrant, after: str | None) -> Response:
+def signed_in(grant: SessionGrant, after: str | None) -> Response:
+    """Give the browser its session, and lead it in."""
     response = go(after or f"{CONSOLE}/")
     cookies.set_session(response, cookies.CONSOLE, grant)
     return response
@@ -115,13 +127,13 @@ def accept(token: str) -> Response:
         user = users.accept_invitation(runtime(), current_tenant(), **accepted)
     except DomainError as error:
         return _invite_page(token, {"name": values["name"]}, errors_of(error), error.status)
-    return _signed_in(_begin_session(user.email, values["password"]), None)
+    return signed_in(begin_session(user.email, values["password"]), None)
 
 
 def _invite_page(token: str, values: dict[str, str], errors: dict[str, str], status: int = 200) -> Response:
     try:
         user = users.read_invitation(runtime(), current_tenant(), token)
     except DomainError:
-        return _page("invite.html", 404, token=token, invitation=None, values={}, errors={})
+        return door_page("invite.html", 404, token=token, invitation=None, values={}, errors={})
     invitation = {"email": user.email, "role": user.role, "expires_at": users.invitation_ends(runtime(), user)}
-    return _page("invite.html", status, token=token, invitation=invitation, values=values, errors=errors)
+    return door_page("invite.html", status, token=token, invitation=invitation, values=values, errors=errors)

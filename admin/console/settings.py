@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from flask import Response
+from flask import Response, request
 from strongroom.access import Role
 from strongroom.errors import DomainError, NotFound, PreconditionFailed, ValidationFailed
 from strongroom.http.context import current_principal, current_tenant, runtime
@@ -18,13 +18,15 @@ from admin.console.frame import ConsoleView, acts, shows
 from admin.forms import checked, field, ticked
 from admin.notices import say
 from admin.pages import CONSOLE, go
+from tenants.domain_names import shown
 from tenants.settings import SettingsVersion
 
 HERE = f"{CONSOLE}/settings/"
 SHOWN_VERSIONS = 20
 SWITCHES = ("versioning", "serve_unscanned", "redirect_downloads", "uploader_gets_unchecked", "buckets_may_serve_unscanned")
 NUMBERS = ("trash_days", "cache_max_age_s", "access_token_lifetime_s", "session_lifetime_s")
-TEXTS = (*NUMBERS, "allowed_types", "max_size", "max_size_unit")
+SIGN_UP = ("sign_up_mode", "sign_up_domains", "sign_up_role")
+TEXTS = (*NUMBERS, "allowed_types", "max_size", "max_size_unit", *SIGN_UP)
 AGAIN = "Somebody else changed the settings meanwhile. Look at them as they are now, then change them again."
 
 
@@ -80,7 +82,9 @@ def _values(present: SettingsVersion) -> dict[str, Any]:
     policy = parts["bucket_defaults"]
     size, unit = in_units(policy["max_size_bytes"])
     texts = {"allowed_types": "\n".join(policy["allowed_types"]), "max_size": size, "max_size_unit": unit, "version": present.version}
-    return {**policy, **parts["scanning"], **parts["sessions"], **texts}
+    sign_up = {f"sign_up_{name}": value for name, value in parts["sign_up"].items()}
+    sign_up["sign_up_domains"] = "\n".join(shown(each) for each in parts["sign_up"]["domains"])
+    return {**policy, **parts["scanning"], **parts["sessions"], **sign_up, **texts}
 
 
 def _typed() -> dict[str, dict[str, Any]]:
@@ -93,7 +97,14 @@ def _typed() -> dict[str, dict[str, Any]]:
         **{name: numbers[name] for name in NUMBERS[:2]}, **{name: switches[name] for name in SWITCHES[:3]},
     }  # fmt: skip
     scanning, sessions = {name: switches[name] for name in SWITCHES[3:]}, {name: numbers[name] for name in NUMBERS[2:]}
-    return {"bucket_defaults": policy, "scanning": scanning, "sessions": sessions}
+    return {"bucket_defaults": policy, "scanning": scanning, "sessions": sessions, "sign_up": _typed_sign_up()}
+
+
+def _typed_sign_up() -> dict[str, Any]:
+    if "sign_up_mode" not in request.form:
+        return {}
+    domains = [line.strip() for line in field("sign_up_domains").splitlines() if line.strip()]
+    return {"mode": field("sign_up_mode"), "domains": domains, "role": field("sign_up_role")}
 
 
 def _changed(typed: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -117,7 +128,8 @@ def _errors(error: DomainError) -> dict[str, str]:
     parts = found if isinstance(found, dict) else {}
     flat: dict[str, str] = {}
     for part, texts in parts.items():
-        flat |= {name: _first(each) for name, each in texts.items()} if isinstance(texts, dict) else {str(part): _first(texts)}
+        prefix = "sign_up_" if part == "sign_up" else ""
+        flat |= {prefix + name: _first(each) for name, each in texts.items()} if isinstance(texts, dict) else {str(part): _first(texts)}
     if "max_size_bytes" in flat:
         flat["max_size"] = flat.pop("max_size_bytes")
     return flat or {"allowed_types": error.detail}

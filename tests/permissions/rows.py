@@ -57,6 +57,8 @@ ROWS: dict[tuple[str, str], Row] = {
     ("auth.login", "POST"): Row(SIGN_IN, send=EMPTY),
     ("auth.refresh", "POST"): Row(SIGN_IN, send={"json": {"refresh_token": 1}}),
     ("users.accept_invitation", "POST"): Row(SIGN_IN, send=EMPTY),
+    ("signup.sign_up", "POST"): Row(SIGN_IN, send=EMPTY),
+    ("signup.complete_sign_up", "POST"): Row(SIGN_IN, send=EMPTY),
     ("auth.logout", "POST"): Row(tenant("viewer", None)),
     # One's own account
     ("auth.list_sessions", "GET"): Row(tenant("viewer", "user:read")),

@@ -30,6 +30,11 @@ ROWS: dict[tuple[str, str], Row] = {
     ("console_door.invite", "GET"): Row(SIGN_IN, TOKEN),
     ("console_door.accept", "POST"): Row(SIGN_IN, TOKEN),
     ("console_door.logout", "POST"): Row(VIEWERS),
+    ("console_signup.ask", "GET"): Row(SIGN_IN),
+    ("console_signup.send", "POST"): Row(SIGN_IN),
+    ("console_signup.sent", "GET"): Row(SIGN_IN),
+    ("console_signup.opened", "GET"): Row(SIGN_IN, TOKEN),
+    ("console_signup.complete", "POST"): Row(SIGN_IN, TOKEN),
     # Everybody's pages
     ("console.index", "GET"): Row(VIEWERS),
     ("console_account.index", "GET"): Row(VIEWERS),

@@ -216,6 +216,9 @@ FIELDS: dict[tuple[str, str, str], Field] = {
     ("post", "/api/v1/auth/invite/accept", "token"): Field(
         "console_door.token", lambda _, each: {"json": {"token": each, "password": "of some length", "name": "x"}}
     ),
+    ("post", "/api/v1/auth/signup/complete", "token"): Field(
+        "console_signup.token", lambda _, each: {"json": {"token": each, "password": "of some length", "name": "x"}}
+    ),
     ("post", "/api/v1/auth/refresh", "refresh_token"): Field("refresh", lambda _, each: {"json": {"refresh_token": each}}),
 }  # fmt: skip
 HEADERS: dict[str, Field] = {

@@ -11,7 +11,7 @@ import pytest
 
 from tenants import settings as tenant_settings
 from tenants.models import Tenant
-from tests.factories import Client, World, host_of, ok
+from tests.factories import PASSWORD, Account, Client, World, host_of, number, ok
 from tests.quotas.conftest import mail_server, make_mail_server  # noqa: F401 - fixtures
 from tests.services.mail import MailServer, Received
 
@@ -25,8 +25,16 @@ class Door:
     """Whoever stands before a tenant's door without an account, and the mail that comes."""
 
     world: World
-    tenant: Tenant
+    owner: Account
     server: MailServer
+
+    @property
+    def tenant(self) -> Tenant:
+        return self.owner.tenant
+
+    def manage(self) -> Client:
+        """The tenant's owner, signed in."""
+        return self.world.client(self.owner)
 
     @property
     def client(self) -> Client:
@@ -45,7 +53,7 @@ class Door:
         ok(self.ask(email, **more), 202)
         return token_of([mail for mail in self.mails() if LINK.search(text_of(mail))][-1])
 
-    def complete(self, token: str, password: str = "my new password", **more: str) -> Any:
+    def complete(self, token: str, password: str = PASSWORD, **more: str) -> Any:
         return self.client.post(COMPLETE, json={"token": token, "password": password, **more})
 
 
@@ -76,10 +84,9 @@ def make_door(mailing: World, mail_server: MailServer) -> Callable[..., Door]:  
     """Make a tenant with a policy, and stand before it; limits as keywords."""
 
     def make(mode: str = "open", *, domains: tuple[str, ...] = (), role: str = "member", name: str = "", **limits: int) -> Door:
-        made = mailing.create_tenant(name=name, **limits)
-        mailing.create_user(made, "owner", email=f"owner@{made.slug}.test")
-        set_policy(mailing, made, mode=mode, domains=list(domains), role=role)
-        return Door(mailing, made, mail_server)
+        owner = mailing.create_user(mailing.create_tenant(name=name, **limits), "owner", email=f"owner-{number()}@boss.test")
+        set_policy(mailing, owner.tenant, mode=mode, domains=list(domains), role=role)
+        return Door(mailing, owner, mail_server)
 
     return make
 

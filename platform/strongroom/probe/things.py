@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -16,6 +17,8 @@ from strongroom.jobs import queue
 from strongroom.probe.door import Door
 from strongroom.probe.stage import SYSTEM, Party
 from strongroom.runtime import Runtime
+from strongroom.signup import service as signup
+from strongroom.signup.addresses import Mailbox
 from strongroom.users import service as users
 from tenants import repository
 from workers.handlers import handle
@@ -53,6 +56,7 @@ SEND: dict[str, dict[str, Any]] = {
     "console_files.archive": {"data": {"path": PATH}},
     "console_users.update": {"data": {"name": "stolen", "role": "viewer"}},
     "console_door.accept": {"data": {"name": "stolen", "password": "a password of some length"}},
+    "console_signup.complete": {"data": {"name": "stolen", "password": "a password of some length"}},
 }
 """By endpoint; what is not named here is sent nothing."""
 
@@ -100,6 +104,8 @@ def furnish(runtime: Runtime, door: Door, party: Party) -> None:
     _export(runtime, ask, party)
     invited = users.invite_user(runtime, party.tenant, SYSTEM, email="guest@probe.invalid", role=Role.MEMBER)
     things["console_door.token"] = invited.token
+    mailbox = Mailbox(f"{party.canary}@probe.invalid", f"{party.canary}@probe.invalid", "probe.invalid")
+    things["console_signup.token"] = signup.make_token(runtime, party.tenant, mailbox, party.canary, asked_at=time.time())
     _provider(runtime, party)
     things["domain"] = ask("POST", "/api/v1/tenant/domains", 201, json={"domain": f"{DOMAIN}-{new_id().hex[-12:]}.com"})["domain"]
 

@@ -28,7 +28,8 @@ def limit_sign_ups(view: View) -> View:
     for limit, scope, key in (
         (OF_A_CALLER, "signups of a caller", _caller), (OF_A_MAILBOX, "signups of a mailbox", _mailbox), (OF_A_TENANT, "signups", rate_key),
     ):  # fmt: skip
-        view = cast(View, limiter.shared_limit(limit, scope, key_func=key, override_defaults=False)(view))
+        marked = limiter.shared_limit(limit, scope, key_func=key, exempt_when=_is_refused_anyway, override_defaults=False)
+        view = cast(View, marked(view))
     return view
 
 
@@ -47,9 +48,18 @@ def _caller() -> str:
 
 
 def _mailbox() -> str:
-    body = request.get_json(silent=True) if request.is_json else request.form
-    email = body.get("email", "") if body is not None and hasattr(body, "get") else ""
+    return f"{rate_key()}:{flood_key(_email())}"
+
+
+def _is_refused_anyway() -> bool:
+    """No mail goes to what is no address; so it counts for nobody."""
     try:
-        return f"{rate_key()}:{flood_key(str(email))}"
+        flood_key(_email())
     except ValidationFailed:
-        return f"{rate_key()}:no address"  # it is refused for that
+        return True
+    return False
+
+
+def _email() -> str:
+    body = request.get_json(silent=True) if request.is_json else request.form
+    return str(body.get("email", "")) if body is not None and hasattr(body, "get") else ""
