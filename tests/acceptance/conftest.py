@@ -8,12 +8,21 @@ import pytest
 
 from tests.acceptance.client import Client
 from tests.acceptance.deployment import Deployment, Tenant
+from tests.services.mail import MailServer
+from tests.services.mail import mail_server as run_mail_server
 
 
 @pytest.fixture(scope="session")
-def deployment() -> Iterator[Deployment]:
+def mail_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
+    """Where the shared deployment sends its mail."""
+    with run_mail_server(tmp_path_factory.mktemp("mail")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def deployment(mail_server: MailServer) -> Iterator[Deployment]:
     """The deployment that the tests of this worker share. Nothing in it may be killed or stopped."""
-    made = Deployment()
+    made = Deployment(smtp_host="127.0.0.1", smtp_port=str(mail_server.port), smtp_security="none")
     try:
         made.start("--json")
         yield made

@@ -11,6 +11,8 @@ import pytest
 
 from tests.acceptance.client import Client
 from tests.acceptance.deployment import Tenant
+from tests.acceptance.waiting import wait_until
+from tests.services.mail import MailServer
 
 ROOT = Path(__file__).parents[2]
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -20,10 +22,10 @@ FILM = b"\0\0\0\x18ftypisom\0\0\x02\0isomiso2\0\0\0\x08free\0\0\0\x10mdat" + byt
 PICTURE = b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0\xff\xda\0\x08\1\1\0\0\x3f\0" + b"pixels" * 50 + b"\xff\xd9"
 
 
-def examples(guide: str, port: int) -> str:
+def examples(guide: str, port: int, *, first: int = 0, last: int | None = None) -> str:
     blocks = PYTHON.findall((ROOT / "docs" / "guides" / guide).read_text())
     assert len(blocks) > 3
-    return "\n".join(block for block in blocks if ELSEWHERE not in block).replace(":8000", f":{port}")
+    return "\n".join(block for block in blocks[first:last] if ELSEWHERE not in block).replace(":8000", f":{port}")
 
 
 def run(script: str, folder: Path, tenant: Tenant) -> None:
@@ -57,3 +59,15 @@ def test_ways_out(tenant: Tenant, owner: Client, key: str, tmp_path: Path) -> No
     assert (tmp_path / "film.mp4").read_bytes() == owner.download("media", "2026/film.mp4").content
     assert (tmp_path / "some.zip").read_bytes().startswith(b"PK")
     assert owner.get("/api/v1/buckets/site").json()["public"] is True
+
+
+def test_sign_up(tenant: Tenant, owner: Client, key: str, tmp_path: Path, mail_server: MailServer) -> None:
+    before = f"KEY = {key!r}\n" + examples("sign-up.md", owner.port, last=-1)
+    run(before, tmp_path, tenant)
+    ada = f"ada@{tenant.slug}.test"
+    mail = wait_until(lambda: next((each for each in mail_server.mails if each.to == ada), None), 60, "the mail")
+    link = next(line for line in str(mail.message.get_content()).splitlines() if "/console/signup/" in line)
+    known = f"import requests\nlink = {link!r}\n" + examples("sign-up.md", owner.port, last=1)
+    run(known + examples("sign-up.md", owner.port, first=-1), tmp_path, tenant)
+    made = next(each for each in owner.get("/api/v1/users").json()["items"] if each["email"] == ada)
+    assert (made["name"], made["role"], made["status"]) == ("Ada King", "viewer", "active")

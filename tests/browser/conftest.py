@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,6 +14,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.acceptance.deployment import Deployment, Tenant
 from tests.browser.visitor import DESK, Visitor
+from tests.services.mail import MailServer
+from tests.services.mail import mail_server as run_mail_server
 from tests.services.s3server import S3Server
 from tests.services.source import Source
 
@@ -42,9 +45,17 @@ def source() -> Iterator[Source]:
 
 
 @pytest.fixture(scope="session")
-def deployment(browser: Browser, source: Source, rclone_server: S3Server) -> Iterator[Deployment]:  # noqa: ARG001 - without a browser there is nothing to start it for
+def mail_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
+    """Where the deployment sends its mail."""
+    with run_mail_server(tmp_path_factory.mktemp("mail")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def deployment(browser: Browser, source: Source, rclone_server: S3Server, mail_server: MailServer) -> Iterator[Deployment]:  # noqa: ARG001 - without a browser there is nothing to start it for
     ports = json.dumps([source.port, urlsplit(rclone_server.endpoint_url).port])
-    made = Deployment(worker_processes="2", outbound_allow='["127.0.0.0/8"]', outbound_ports=ports)
+    mail = {"smtp_host": "127.0.0.1", "smtp_port": str(mail_server.port), "smtp_security": "none"}
+    made = Deployment(worker_processes="2", outbound_allow='["127.0.0.0/8"]', outbound_ports=ports, **mail)
     try:
         made.start("--json")
         yield made
@@ -54,11 +65,12 @@ def deployment(browser: Browser, source: Source, rclone_server: S3Server) -> Ite
 
 @pytest.fixture
 def visit(browser: Browser, deployment: Deployment) -> Iterator[Callable[..., Visitor]]:
-    """Opens windows: `visit(host, *expected_statuses, viewport=…)`. At the end nothing may have gone wrong in any of them."""
+    """Opens windows: `visit(host, *expected_statuses, viewport=…, script=…)`. At the end nothing may have gone wrong in any of them."""
     opened: list[Visitor] = []
 
-    def make(host: str, *expected: int, viewport: dict[str, int] | None = None) -> Visitor:
-        context = browser.new_context(viewport=viewport or DESK, locale="en-GB", timezone_id="UTC")  # type: ignore[arg-type]  # Playwright's own type of dictionary
+    def make(host: str, *expected: int, viewport: dict[str, int] | None = None, script: bool = True) -> Visitor:
+        shape: Any = viewport or DESK
+        context = browser.new_context(viewport=shape, locale="en-GB", timezone_id="UTC", java_script_enabled=script)
         opened.append(Visitor(context, deployment, host, *expected))
         return opened[-1]
 

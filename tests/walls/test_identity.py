@@ -17,6 +17,8 @@ from strongroom.auth import cookies, operators, service
 from strongroom.auth.models import SessionGrant
 from strongroom.db.ids import new_id
 from strongroom.security.tokens import sign
+from strongroom.signup.addresses import read
+from strongroom.signup.service import make_token
 from strongroom.users import service as users
 
 from tenants.models import Tenant
@@ -96,6 +98,7 @@ FORGERIES: dict[str, Forge] = {
     "another tenant's": lambda w, _, s: access_of(w, s),
     "a refresh token": lambda w, a, _: refresh_of(w, a),
     "an invitation": lambda w, a, _: sign(key_of(w, a.tenant, "invite"), "invite", str(a.id), 60, invite=str(new_id())),
+    "a sign-up's link": lambda w, a, _: make_token(w.runtime, a.tenant, read(a.email), "", asked_at=time.time()),
     "a console's cookie": lambda w, a, _: console_cookie(w, a),
     "no token at all": lambda *_: "hello",
     "two parts": lambda *_: "a.b",
