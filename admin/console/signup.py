@@ -21,6 +21,7 @@ from tenants.models import SignUpMode
 signup = Blueprint("console_signup", __name__, url_prefix=f"{CONSOLE}/signup")
 GONE = 404
 MOST_NAMED = 3
+NOT_FOR_YOU = "People with this address cannot make an account here by themselves. Ask an administrator to invite you."
 TOO_OFTEN = {
     "send": "A mail was asked for too often. Look into your mailbox, and its spam folder; else try again in an hour.",
     "complete": "That was tried too often. Wait a minute, then try again.",
@@ -43,8 +44,10 @@ def send() -> Response:
     values = {"email": field("email"), "name": field("name")}
     try:
         service.ask(runtime(), current_tenant(), **checked(SignUpSchema(), values), origin=own_url(""))
+    except EmailDomainNotAllowed as error:
+        return _form(values, {"email": NOT_FOR_YOU}, error.status)
     except DomainError as error:
-        return _form(values, errors_of(error, "email" if isinstance(error, EmailDomainNotAllowed) else "form"), error.status)
+        return _form(values, errors_of(error), error.status)
     return say(go(f"{CONSOLE}/signup/sent"), "good", sent_to=values["email"])
 
 
