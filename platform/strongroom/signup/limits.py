@@ -18,7 +18,7 @@ from strongroom.signup.addresses import flood_key
 
 View = TypeVar("View", bound=Callable[..., Any])
 OF_A_MAILBOX, OF_A_CALLER, OF_A_TENANT = "3/hour", "60/hour", "600/hour"
-COMPLETIONS = "30/minute"
+COMPLETIONS = "60/minute"
 OF_A_HOUSEHOLD = 64
 """Bits of an IPv6 address that one subscriber does not choose."""
 
