@@ -101,3 +101,17 @@ def test_two_instances_count_together(world: World, mail_server: MailServer, tmp
 @pytest.mark.parametrize("email", ONE_MAILBOX)
 def test_addresses_of_one_mailbox(email: str) -> None:
     assert flood_key(email) == "adal@example.com"
+
+
+@pytest.mark.parametrize(
+    ("remote", "counted"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("", ""),
+    ],
+)
+def test_addresses_of_one_caller(remote: str, counted: str) -> None:
+    assert limits.household(remote) == counted

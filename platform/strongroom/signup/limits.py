@@ -39,12 +39,18 @@ def limit_completions(view: View) -> View:
 
 
 def _caller() -> str:
-    remote = get_remote_address()
+    return f"{rate_key()}:{household(get_remote_address())}"
+
+
+def household(remote: str) -> str:
+    """Return what stands for all addresses that one subscriber can choose from."""
     try:
         found = ip_address(remote)
     except ValueError:
-        return f"{rate_key()}:{remote}"
-    return f"{rate_key()}:{ip_network((found, OF_A_HOUSEHOLD), strict=False) if isinstance(found, IPv6Address) else found}"
+        return remote
+    if not isinstance(found, IPv6Address):
+        return str(found)
+    return str(found.ipv4_mapped or ip_network((found, OF_A_HOUSEHOLD), strict=False))
 
 
 def _mailbox() -> str:
