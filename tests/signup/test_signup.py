@@ -140,6 +140,7 @@ def known_ones(door: Door) -> dict[str, str]:
 
 def test_the_answer_tells_nobody_who_has_an_account(door: Door) -> None:
     emails = known_ones(door)
+    ok(door.ask("first@example.com"), 202)  # whatever is done once for a tenant is done
     found = {}
     for status, email in emails.items():
         with Statements(door.world.runtime) as counted:
@@ -148,7 +149,7 @@ def test_the_answer_tells_nobody_who_has_an_account(door: Door) -> None:
         found[status] = (answer.status_code, answer.data, kept, [each for each in counted.texts if "strongroom.tenants" not in each])
     assert found["active"] == found["disabled"] == found["invited"] == found["nobody"], "the statements of the database, too"
     jobs = door.world.jobs(door.tenant, kind=service.MAIL)
-    assert len(jobs) == 4
+    assert len(jobs) == 5
     assert "example.com" not in str([each["ids"] for each in jobs]), "what somebody typed is sealed until it is mailed to"
 
 
