@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import smtplib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,10 @@ import pytest
 from tenants import settings as tenant_settings
 from tenants.models import Tenant
 from tests.factories import PASSWORD, Account, Client, World, host_of, number, ok
-from tests.quotas.conftest import mail_server, make_mail_server  # noqa: F401 - fixtures
 from tests.services.mail import MailServer, Received
+from tests.services.mail import mail_server as run_mail_server
 
+REAL_INIT = smtplib.SMTP.__init__
 SIGN_UP = "/api/v1/auth/signup"
 COMPLETE = f"{SIGN_UP}/complete"
 LINK = re.compile(r"https?://\S+/console/signup/(\S+)")
@@ -74,13 +76,32 @@ def set_policy(world: World, tenant: Tenant, **policy: Any) -> None:
     world.runtime.registry.forget()
 
 
-@pytest.fixture
-def mailing(world: World, mail_server: MailServer) -> World:  # noqa: F811 - pytest's way: a fixture imported and asked for
-    return world.again(smtp_host="127.0.0.1", smtp_port=mail_server.port, smtp_security="none", mail_from="storage@example.com")
+@pytest.fixture(scope="module")
+def _served(shared_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, MailServer]]:
+    """One instance of the application that sends its mail to a server, for all tests of a module."""
+    with run_mail_server(tmp_path_factory.mktemp("mail")) as server:
+        mail = {"smtp_host": "127.0.0.1", "smtp_port": server.port, "smtp_security": "none", "mail_from": "storage@example.com"}
+        mailing = World(shared_world.database, shared_world.files_dir, **mail)
+        yield mailing, server
+        mailing.close()
 
 
 @pytest.fixture
-def make_door(mailing: World, mail_server: MailServer) -> Callable[..., Door]:  # noqa: F811 - as above
+def mail_server(_served: tuple[World, MailServer], monkeypatch: pytest.MonkeyPatch) -> MailServer:
+    """The server, without mails of other tests; mail may be sent, to it."""
+    monkeypatch.setattr(smtplib.SMTP, "__init__", REAL_INIT)
+    server = _served[1]
+    server.answer, server.mails, server.refused = "", [], []
+    return server
+
+
+@pytest.fixture
+def mailing(world: World, _served: tuple[World, MailServer]) -> World:  # noqa: ARG001 - jobs of other tests are gone
+    return _served[0]
+
+
+@pytest.fixture
+def make_door(mailing: World, mail_server: MailServer) -> Callable[..., Door]:
     """Make a tenant with a policy, and stand before it; limits as keywords."""
 
     def make(mode: str = "open", *, domains: tuple[str, ...] = (), role: str = "member", name: str = "", **limits: int) -> Door:
