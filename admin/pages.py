@@ -46,16 +46,6 @@ def root_of(path: str) -> str:
     return OPERATOR if path == OPERATOR or path.startswith(OPERATOR + "/") else CONSOLE
 
 
-def local_path(address: str | None, root: str) -> str | None:
-    """Return an address that a form carried if it leads to a page of this console, else None: never to another site."""
-    if not address or not address.isprintable() or "\\" in address or address.startswith("//"):
-        return None
-    parts = urlsplit(address)
-    if parts.scheme or parts.netloc or not (parts.path == root or parts.path.startswith(root + "/")):
-        return None
-    return address
-
-
 def check_same_origin() -> None:
     """See that a form without a session (sign-in, invitation) was sent by our own page.
 

@@ -131,6 +131,14 @@ class SignUpPolicy:
 
 
 @dataclass(frozen=True)
+class SingleSignOn:
+    """The tenant's identity providers by name, as stored (see `tenants.sso`), and who signs in with a password: everybody, or owners."""
+
+    connections: Mapping[str, Any] = field(default_factory=dict)
+    password_sign_in: str = "everybody"  # noqa: S105 - no password
+
+
+@dataclass(frozen=True)
 class TenantSettings:
     """What a tenant has chosen for itself besides its brand. `bucket_defaults`: parts of the policy that new buckets get."""
 
@@ -138,6 +146,7 @@ class TenantSettings:
     scanning: ScanPolicy = ScanPolicy()
     sessions: SessionLengths = SessionLengths()
     sign_up: SignUpPolicy = SignUpPolicy()
+    sso: SingleSignOn = SingleSignOn()
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from tenants.models import (
     ScanPolicy,
     SessionLengths,
     SignUpPolicy,
+    SingleSignOn,
     Tenant,
     TenantSettings,
     TenantStatus,
@@ -83,7 +84,7 @@ def to_settings(stored: dict[str, Any]) -> TenantSettings:
 
     return TenantSettings(
         stored.get("bucket_defaults", {}), known(ScanPolicy, "scanning"), known(SessionLengths, "sessions"),
-        sign_up=known(SignUpPolicy, "sign_up"),
+        sign_up=known(SignUpPolicy, "sign_up"), sso=known(SingleSignOn, "sso"),
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from strongroom.security.keys import KeyRing
 from strongroom.storage.keys import tenant_prefix
 from strongroom.storage.providers import make_provider
 
-from tenants import branding, placement, repository, settings
+from tenants import branding, placement, repository, settings, tenant_secrets
 from tenants.models import ProviderInfo, Tenant, TenantStatus, check_slug, wrong_limits
 from tenants.provider_secrets import seal_secrets
 from tenants.provisioning import provision
@@ -146,6 +146,7 @@ def finish_deletion(databases: Databases, tenant_id: UUID) -> None:
     with databases.control() as connection:
         repository.delete_domains(connection, tenant_id)
         settings.forget(connection, tenant_id)
+        tenant_secrets.forget(connection, tenant_id)
         gone: dict[str, Any] = {"logo": None, "logo_type": None, "logo_digest": None, "brand": {}, "settings": {}, "former_slugs": []}
         repository.update_tenant(connection, tenant_id, status=TenantStatus.DELETED, **gone)
 

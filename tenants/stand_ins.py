@@ -14,7 +14,7 @@ from strongroom.db.ids import new_id
 from strongroom.jobs import queue
 from strongroom.storage.keys import tenant_prefix
 
-from tenants import providers, repository, settings
+from tenants import providers, repository, settings, tenant_secrets
 from tenants.models import Tenant, TenantStatus
 from tenants.provisioning import provision
 from tenants.service import drop_schema
@@ -58,6 +58,7 @@ def remove(databases: Databases, tenant: Tenant) -> None:
     with databases.control() as connection:
         repository.delete_domains(connection, tenant.id)
         settings.forget(connection, tenant.id)
+        tenant_secrets.forget(connection, tenant.id)
         for table in (usage_daily, tenant_migrations, tenant_providers):
             connection.execute(delete(table).where(table.c.tenant_id == tenant.id))
         connection.execute(delete(tenants).where(tenants.c.id == tenant.id))

@@ -76,6 +76,13 @@ settings_versions = Table(
     Column("actor", JSONB),
     Column("at", TIME),
 )
+tenant_secrets = Table(
+    "tenant_secrets",
+    metadata,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("sealed", LargeBinary),
+)
 tenant_providers = Table(
     "tenant_providers",
     metadata,

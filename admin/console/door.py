@@ -12,6 +12,7 @@ from strongroom.auth.models import SessionGrant
 from strongroom.auth.schemas import LoginSchema
 from strongroom.errors import DomainError, InvalidCredentials, TooManyRequests
 from strongroom.http.context import current_principal, current_tenant, remote_addr, runtime
+from strongroom.http.local_paths import local_path
 from strongroom.http.pace import limit_failed_logins
 from strongroom.http.permissions import permit, public
 from strongroom.signup import service as signup
@@ -20,7 +21,7 @@ from strongroom.users.api import AcceptSchema
 
 from admin.brand import brand_of
 from admin.forms import checked, errors_of, field
-from admin.pages import CONSOLE, check_same_origin, go, local_path, nonce, page
+from admin.pages import CONSOLE, check_same_origin, go, nonce, page
 
 door = Blueprint("console_door", __name__, url_prefix=CONSOLE)
 WRONG = "Email and password do not match."

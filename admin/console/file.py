@@ -13,13 +13,14 @@ from strongroom.db.ids import parse_id
 from strongroom.files import service
 from strongroom.files.models import File, Status
 from strongroom.http.context import current_principal, current_tenant, runtime
+from strongroom.http.local_paths import local_path
 from strongroom.usage.http import caller
 from strongroom.users import service as users
 
 from admin.console.frame import ConsoleView, acts, shows
 from admin.console.listing import shown
 from admin.notices import say
-from admin.pages import CONSOLE, go, local_path
+from admin.pages import CONSOLE, go
 from admin.query import address
 
 

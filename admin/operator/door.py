@@ -11,12 +11,13 @@ from strongroom.auth import cookies, operators
 from strongroom.auth.schemas import LoginSchema
 from strongroom.errors import DomainError, InvalidCredentials, TooManyRequests
 from strongroom.http.context import current_operator, runtime
+from strongroom.http.local_paths import local_path
 from strongroom.http.pace import limit_failed_logins
 from strongroom.http.permissions import permit, platform_only
 
 from admin import theme
 from admin.forms import checked, errors_of, field
-from admin.pages import OPERATOR, check_same_origin, go, local_path, nonce, page
+from admin.pages import OPERATOR, check_same_origin, go, nonce, page
 
 door = Blueprint("operator_console_door", __name__, url_prefix=OPERATOR)
 WRONG = "Email and password do not match."

@@ -1,6 +1,6 @@
 -- The prepared script of a new tenant: the state at the newest revision. tests/db compares it with the chain of migrations.
 CREATE TABLE alembic_version (version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY);
-INSERT INTO alembic_version VALUES ('0002');
+INSERT INTO alembic_version VALUES ('0003');
 
 CREATE TABLE users (
     id uuid PRIMARY KEY,
@@ -42,6 +42,17 @@ CREATE TABLE api_keys (
     expires_at timestamptz,
     used_at timestamptz,
     revoked_at timestamptz
+);
+
+-- As whom identity providers know users. The lengths are such that a row always fits into a page: the table needs no other for
+-- long values.
+CREATE TABLE identities (
+    issuer varchar(200) NOT NULL,
+    subject varchar(255) NOT NULL,
+    user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    last_login_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (issuer, subject)
 );
 
 CREATE TABLE buckets (

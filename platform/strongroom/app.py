@@ -42,6 +42,8 @@ from strongroom.own_providers.api import blueprint as own_providers
 from strongroom.runtime import Runtime
 from strongroom.sharex.api import blueprint as sharex
 from strongroom.signup.api import blueprint as signup
+from strongroom.sso.api import blueprint as sso
+from strongroom.sso.sign_in_api import blueprint as oidc
 from strongroom.takeout.api import blueprint as exports
 from strongroom.tenant_settings.api import blueprint as tenant
 from strongroom.tenant_settings.settings_api import blueprint as tenant_settings
@@ -52,8 +54,8 @@ from strongroom.usage.api import blueprint as stats
 from strongroom.users.api import blueprint as users
 
 API_BLUEPRINTS = (
-    auth, signup, users, api_keys, buckets, archives, files, blocks, objects, imports, direct_uploads, tus, sharex, stats, tenant,
-    tenant_settings, own_providers, domains, exports, isolation, operator_api, operator_fleet, operator_domains, operator_plans,
+    auth, oidc, signup, users, api_keys, buckets, archives, files, blocks, objects, imports, direct_uploads, tus, sharex, stats, tenant,
+    tenant_settings, own_providers, sso, domains, exports, isolation, operator_api, operator_fleet, operator_domains, operator_plans,
 )  # fmt: skip
 
 

@@ -167,6 +167,48 @@ class RefreshReused(DomainError, code="refresh_reused", status=401):
     hint = "The session was ended for safety. Sign in again."
 
 
+class PasswordSignInOff(DomainError, code="password_sign_in_off", status=403):
+    """Only owners sign in with a password here"""
+
+    hint = "Sign in with your identity provider: GET /api/v1/auth/oidc tells where."
+
+
+class SsoStateInvalid(DomainError, code="sso_state_invalid", status=400):
+    """This sign-in was begun elsewhere, was used already, or took too long"""
+
+    hint = "Begin it again, and finish it in the same browser within ten minutes."
+
+
+class SsoFailed(DomainError, code="sso_failed", status=403):
+    """The identity provider did not sign you in"""
+
+    hint = "Try again; if it stays, ask an administrator to test the connection."
+
+
+class SsoRefused(DomainError, code="sso_refused", status=403):
+    """You cannot come in this way"""
+
+    hint = "Ask an administrator to invite you."
+
+
+class SsoUnavailable(DomainError, code="sso_unavailable", status=502):
+    """The identity provider does not answer as it should"""
+
+    hint = "Try again in a moment; if it stays, ask an administrator to test the connection."
+
+
+class SsoNotReady(DomainError, code="sso_not_ready", status=409):
+    """This way to sign in is not set up yet"""
+
+    hint = "An administrator has to give its client secret."
+
+
+class TooManyConnections(DomainError, code="too_many_connections", status=409):
+    """There are as many identity providers as a tenant may have"""
+
+    hint = "Remove one that is not used."
+
+
 class Forbidden(DomainError, code="forbidden", status=403):
     """You may not do this"""
 

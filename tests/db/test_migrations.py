@@ -104,7 +104,7 @@ def columns(world: World, schema: str) -> dict[str, dict[str, str]]:
 
 TYPES = {
     "UUID": "uuid", "TEXT": "text", "BIGINT": "int8", "INTEGER": "int4", "BOOLEAN": "bool", "JSONB": "jsonb", "BYTEA": "bytea",
-    "DATE": "date",
+    "DATE": "date", "VARCHAR(200)": "varchar", "VARCHAR(255)": "varchar",
     "TIMESTAMP WITH TIME ZONE": "timestamptz", "TEXT[]": "_text", "xid8": "xid8",
 }  # fmt: skip
 

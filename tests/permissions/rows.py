@@ -48,6 +48,7 @@ BUCKET = {"bucket": "nowhere"}
 OBJECT = {"bucket": "nowhere", "path": "some/file.txt"}
 UPLOAD = {"upload_id": NO_ID}
 PROVIDER = {"provider_id": NO_ID}
+CONNECTION = {"connection": "none"}
 DOMAIN = {"domain": "nobodys.example.com"}
 SLUG = {"slug": "nobody-here"}
 EMPTY: dict[str, Any] = {"json": {}}
@@ -59,6 +60,9 @@ ROWS: dict[tuple[str, str], Row] = {
     ("users.accept_invitation", "POST"): Row(SIGN_IN, send=EMPTY),
     ("signup.sign_up", "POST"): Row(SIGN_IN, send=EMPTY),
     ("signup.complete_sign_up", "POST"): Row(SIGN_IN, send=EMPTY),
+    ("oidc.list_offers", "GET"): Row(SIGN_IN),
+    ("oidc.start", "GET"): Row(SIGN_IN, CONNECTION),
+    ("oidc.callback", "GET"): Row(SIGN_IN, CONNECTION),
     ("auth.logout", "POST"): Row(tenant("viewer", None)),
     # One's own account
     ("auth.list_sessions", "GET"): Row(tenant("viewer", "user:read")),
@@ -136,6 +140,11 @@ ROWS: dict[tuple[str, str], Row] = {
     ("settings.list_versions", "GET"): Row(tenant("admin", "admin")),
     ("settings.get_version", "GET"): Row(tenant("admin", "admin"), {"version": "99"}),
     ("settings.restore_version", "POST"): Row(tenant("admin", "admin"), {"version": "99"}),
+    ("sso.list_connections", "GET"): Row(tenant("admin", "admin")),
+    ("sso.put_connection", "PUT"): Row(tenant("admin", "admin"), CONNECTION, EMPTY),
+    ("sso.update_connection", "PATCH"): Row(tenant("admin", "admin"), CONNECTION, EMPTY),
+    ("sso.delete_connection", "DELETE"): Row(tenant("admin", "admin"), CONNECTION),
+    ("sso.try_connection", "POST"): Row(tenant("admin", "admin"), CONNECTION),
     ("domains.list_domains", "GET"): Row(tenant("admin", "admin")),
     ("domains.claim_domain", "POST"): Row(tenant("admin", "admin"), send=EMPTY),
     ("domains.get_domain", "GET"): Row(tenant("admin", "admin"), DOMAIN),

@@ -15,9 +15,9 @@ command -v curl >/dev/null || packages+=(curl)
 command -v jq >/dev/null || packages+=(jq)
 command -v openssl >/dev/null || packages+=(openssl)
 command -v npm >/dev/null || packages+=(npm)
-# Clients written in JavaScript, which the tests run in Chromium
+# JavaScript: clients that the tests run in Chromium, and an OpenID provider
 node() {
-    local folder wanted="tus-js-client@4.3.1 uppy@6.0.1"
+    local folder wanted="tus-js-client@4.3.1 uppy@6.0.1 oidc-provider@9.13.3"
     folder="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/.node"
     [ -d "$folder/node_modules" ] && [ "$(cat "$folder/installed" 2>/dev/null)" = "$wanted" ] && return 0
     mkdir -p "$folder"

@@ -12,7 +12,7 @@ from strongroom.auth.gate import bearer
 from strongroom.auth.jwt import session_of, token_pair
 from strongroom.auth.schemas import LoginSchema, RefreshSchema, SessionPage, TokenSchema
 from strongroom.db.ids import parse_id
-from strongroom.errors import InvalidCredentials, RefreshReused, TokenExpired, TokenInvalid, Unauthenticated
+from strongroom.errors import InvalidCredentials, PasswordSignInOff, RefreshReused, TokenExpired, TokenInvalid, Unauthenticated
 from strongroom.http.context import current_principal, current_tenant, remote_addr, runtime
 from strongroom.http.describing import described
 from strongroom.http.json import Blueprint
@@ -27,7 +27,7 @@ blueprint = Blueprint("auth", __name__, url_prefix="/api/v1", description="Sign 
 @limit_failed_logins
 @blueprint.arguments(LoginSchema)
 @blueprint.response(200, TokenSchema)
-@described(fails=(InvalidCredentials,))
+@described(fails=(InvalidCredentials, PasswordSignInOff))
 def login(body: dict[str, Any]) -> dict[str, Any]:
     """Sign in with e-mail and password."""
     grant = service.login(

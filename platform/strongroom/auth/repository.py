@@ -13,8 +13,8 @@ from strongroom.auth.tables import api_keys, sessions, users
 
 
 def user_for_login(connection: Connection, email_key: str) -> Any:
-    """Return id, status and password hash of the user with that e-mail."""
-    query = select(users.c.id, users.c.status, users.c.password_hash).where(users.c.email_key == email_key)
+    """Return id, role, status and password hash of the user with that e-mail."""
+    query = select(users.c.id, users.c.role, users.c.status, users.c.password_hash).where(users.c.email_key == email_key)
     return connection.execute(query).first()
 
 

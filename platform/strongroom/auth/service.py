@@ -12,11 +12,12 @@ from strongroom.auth import repository
 from strongroom.auth.models import Session, SessionGrant
 from strongroom.config import Settings
 from strongroom.db.ids import new_id
-from strongroom.errors import InvalidCredentials, NotFound, RefreshReused, TokenInvalid
+from strongroom.errors import InvalidCredentials, NotFound, PasswordSignInOff, RefreshReused, TokenInvalid
 from strongroom.runtime import Runtime
 from strongroom.security.passwords import renewed, verify_password
 from strongroom.security.tokens import secret_matches
 from tenants.models import Tenant
+from tenants.sso import OWNERS
 
 MAX_USER_AGENT = 200
 
@@ -36,22 +37,46 @@ def login(runtime: Runtime, tenant: Tenant, *, email: str, password: str, kind: 
 
     Raises:
         InvalidCredentials: whatever of the two is wrong; the time it takes tells neither.
+        PasswordSignInOff: both are right, but only owners sign in with a password here.
     """
     with runtime.tenant(tenant) as connection:
         user = repository.user_for_login(connection, email_key(email))
     matches = verify_password(user.password_hash if user else None, password)
     if user is None or not matches or user.status != "active":
         raise InvalidCredentials
+    check_password_sign_in(tenant, Role(user.role))
     hashed = renewed(user.password_hash, password)
     with runtime.tenant(tenant) as connection:
-        repository.note_login(connection, user.id)
         if hashed is not None:
             repository.renew_password_hash(connection, user.id, user.password_hash, hashed)
-        row = repository.insert_session(
-            connection, lifetime_s=session_lifetime_s(runtime.settings, tenant), id=new_id(), user_id=user.id, kind=kind,
-            refresh_id=new_id(), user_agent=user_agent[:MAX_USER_AGENT], remote_addr=remote_addr,
-        )  # fmt: skip
-    return SessionGrant(user.id, row.id, row.refresh_id, row.expires_at)
+        return begin_session(runtime, tenant, connection, user.id, kind=kind, user_agent=user_agent, remote_addr=remote_addr)
+
+
+def begin_session(
+    runtime: Runtime, tenant: Tenant, connection: Connection, user_id: UUID, *, kind: str, user_agent: str, remote_addr: str
+) -> SessionGrant:
+    """Begin a session for a user who has shown who it is, in an open transaction of the tenant."""
+    repository.note_login(connection, user_id)
+    row = repository.insert_session(
+        connection, lifetime_s=session_lifetime_s(runtime.settings, tenant), id=new_id(), user_id=user_id, kind=kind,
+        refresh_id=new_id(), user_agent=user_agent[:MAX_USER_AGENT], remote_addr=remote_addr,
+    )  # fmt: skip
+    return SessionGrant(user_id, row.id, row.refresh_id, row.expires_at)
+
+
+def password_sign_in_is_off(tenant: Tenant, role: Role) -> bool:
+    """Tell whether users of a role come in by an identity provider alone. Owners never do: a broken one must not lock everybody out."""
+    return tenant.settings.sso.password_sign_in == OWNERS and role != Role.OWNER
+
+
+def check_password_sign_in(tenant: Tenant, role: Role) -> None:
+    """See that users of a role may sign in with a password, or set one.
+
+    Raises:
+        PasswordSignInOff
+    """
+    if password_sign_in_is_off(tenant, role):
+        raise PasswordSignInOff
 
 
 def refresh(runtime: Runtime, tenant: Tenant, *, session_id: UUID, refresh_id: UUID) -> SessionGrant:

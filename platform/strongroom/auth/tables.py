@@ -1,8 +1,8 @@
-"""Users, sessions and API keys of a tenant, for SQLAlchemy Core."""
+"""Users, identities, sessions and API keys of a tenant, for SQLAlchemy Core."""
 
 from __future__ import annotations
 
-from sqlalchemy import ARRAY, Column, LargeBinary, Table, Text, Uuid
+from sqlalchemy import ARRAY, Column, LargeBinary, String, Table, Text, Uuid
 
 from strongroom.db.tables import TIME, tenant_metadata
 
@@ -19,6 +19,16 @@ users = Table(
     Column("invite_id", Uuid),
     Column("created_at", TIME),
     Column("updated_at", TIME),
+    Column("last_login_at", TIME),
+)
+MAX_ISSUER, MAX_SUBJECT = 200, 255
+identities = Table(
+    "identities",
+    tenant_metadata,
+    Column("issuer", String(MAX_ISSUER), primary_key=True),
+    Column("subject", String(MAX_SUBJECT), primary_key=True),
+    Column("user_id", Uuid),
+    Column("created_at", TIME),
     Column("last_login_at", TIME),
 )
 sessions = Table(

@@ -171,6 +171,7 @@ def rotate_secrets(session: Session) -> None:
     with session.runtime() as runtime:
         done = providers.rotate_secrets(runtime, OPERATOR)
     text = (
-        f"Sealed anew: the secrets of {done.resealed} providers, {done.import_addresses} addresses of imports. Up to date: {done.already}."
+        f"Sealed anew: the secrets of {done.resealed} providers, {done.import_addresses} addresses of imports, "
+        f"{done.tenant_secrets} secrets of tenants. Up to date: {done.already}."
     )
     session.show(done, text)

@@ -20,7 +20,7 @@ from flask_limiter import Limiter, RequestLimit
 from flask_limiter.util import get_remote_address
 
 from strongroom.config import Settings
-from strongroom.errors import TenantBusy, TooManyRequests, Unauthenticated, ValidationFailed
+from strongroom.errors import BadRequest, TenantBusy, TooManyRequests, Unauthenticated, ValidationFailed
 from strongroom.http.rates import Meter, Rate, storage_uri
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -116,6 +116,20 @@ def limit_failed_logins(view: View) -> View:
     return cast(View, one(all_(view)))
 
 
+def limit_failed_sign_ins(view: View) -> View:
+    """Mark a view of a sign-in by an identity provider: sixty that fail a minute from one address, then 429."""
+
+    def key() -> str:
+        return f"{rate_key()}:sso:{get_remote_address()}"
+
+    return cast(View, limiter.limit("60/minute", key_func=key, deduct_when=_is_problem, override_defaults=False)(view))
+
+
+def limit_provider_tests(view: View) -> View:
+    """Mark a view that asks a server which the caller names: thirty a minute for a tenant, so that it is not flooded from here."""
+    return cast(View, limiter.limit("30/minute", key_func=lambda: f"{rate_key()}:tests", override_defaults=False)(view))
+
+
 def uncounted(view: View) -> View:
     """Mark a view that one caller asks for everybody, and that costs next to nothing."""
     setattr(view, UNCOUNTED, True)
@@ -129,6 +143,10 @@ def limit_dns_lookups(view: View) -> View:
 
 def _failed(response: Response) -> bool:
     return response.status_code in {Unauthenticated.status, ValidationFailed.status}
+
+
+def _is_problem(response: Response) -> bool:
+    return response.status_code >= BadRequest.status
 
 
 def _is_counted(app: Flask) -> bool:

@@ -17,7 +17,7 @@ from strongroom.storage.keys import object_key, tenant_prefix
 from strongroom.storage.probe import Outcome, must_work, probe
 from strongroom.storage.providers import make_provider
 from tenants import providers as registered
-from tenants import repository
+from tenants import repository, tenant_secrets
 from tenants import service as tenants
 from tenants.models import ProviderInfo, Tenant
 from tenants.provider_secrets import open_secrets
@@ -43,6 +43,7 @@ class Resealed:
     resealed: int
     already: int
     import_addresses: int
+    tenant_secrets: int
 
 
 def get_provider(runtime: Runtime, name: str) -> ProviderInfo:
@@ -243,5 +244,6 @@ def rotate_secrets(runtime: Runtime, operator: str) -> Resealed:
     """
     resealed, already = registered.reseal(runtime.databases, runtime.keys)
     addresses = sum(imports.reseal(runtime, tenant) for tenant in living_tenants(runtime))
-    operators.record(runtime.databases, operator, "provider.rotate_secrets", str(resealed + addresses))
-    return Resealed(resealed, already, addresses)
+    own, own_already = tenant_secrets.reseal(runtime.databases, runtime.keys)
+    operators.record(runtime.databases, operator, "provider.rotate_secrets", str(resealed + addresses + own))
+    return Resealed(resealed, already + own_already, addresses, own)

@@ -23,7 +23,7 @@ from strongroom.security import tokens
 from tenants.models import Tenant
 
 ACCOUNT = "/api/v1/account"
-PURPOSES = ("session", "download", "export", "invite", "csrf", cookies.CONSOLE)
+PURPOSES = ("session", "download", "export", "invite", "oidc", "csrf", cookies.CONSOLE)
 COOLS_DOWN = 429
 
 

@@ -28,6 +28,7 @@ TUS = {"Tus-Resumable": "1.0.0"}
 CHUNK = {**TUS, "Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
 BOUNDARY = "probe"
 DOMAIN = "strongroom-isolation-probe"  # claimed by a stand-in, never proven, and forgotten with it
+CONNECTION = {"issuer": "https://probe.invalid", "client_id": "probe", "client_secret": "probe", "enabled": False}
 FORM = (
     f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="f"; filename="secret.txt"\r\n\r\noverwritten\r\n--{BOUNDARY}--\r\n'
 ).encode()
@@ -53,6 +54,7 @@ SEND: dict[str, dict[str, Any]] = {
     "tus.terminate_upload": {"headers": TUS},
     "tus.override_method": {"headers": {**CHUNK, "X-HTTP-Method-Override": "PATCH"}, "data": b"x"},
     "own_providers.update_own_provider": {"json": {"config": {"bucket": "stolen"}}},
+    "sso.update_connection": {"json": {"label": "stolen"}},
     "console_files.archive": {"data": {"path": PATH}},
     "console_users.update": {"data": {"name": "stolen", "role": "viewer"}},
     "console_door.accept": {"data": {"name": "stolen", "password": "a password of some length"}},
@@ -107,6 +109,8 @@ def furnish(runtime: Runtime, door: Door, party: Party) -> None:
     mailbox = Mailbox(f"{party.canary}@probe.invalid", f"{party.canary}@probe.invalid", "probe.invalid")
     things["console_signup.token"] = signup.make_token(runtime, party.tenant, mailbox, party.canary, asked_at=time.time())
     _provider(runtime, party)
+    things["connection"] = f"probe-{new_id().hex[-12:]}"
+    ask("PUT", f"/api/v1/tenant/sso/{things['connection']}", 201, json={**CONNECTION, "label": party.canary[:60]})
     things["domain"] = ask("POST", "/api/v1/tenant/domains", 201, json={"domain": f"{DOMAIN}-{new_id().hex[-12:]}.com"})["domain"]
 
 

@@ -23,6 +23,7 @@ class Content:
 
 CONTENTS = (
     Content("users", ("id", "email", "name", "role", "status", "created_at", "updated_at", "last_login_at")),
+    Content("identities", ("issuer", "subject", "user_id", "created_at", "last_login_at"), "issuer, subject"),
     Content("api_keys", ("id", "key_id", "name", "scopes", "created_by", "created_at", "expires_at", "used_at", "revoked_at")),
     Content(
         "buckets",

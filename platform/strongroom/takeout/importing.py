@@ -120,6 +120,7 @@ def _dress(runtime: Runtime, tenant: Tenant, told: dict[str, Any]) -> None:
 def _choose(runtime: Runtime, tenant: Tenant, told: dict[str, Any]) -> None:
     try:
         chosen = SettingsChange(exclude=("brand",)).load(told)
+        chosen.get("sso", {}).pop("password_sign_in", None)  # the providers' secrets are in no archive: nobody could come in by them yet
         tenant_settings.update_settings(runtime, tenant, tenants.SYSTEM, chosen)
     except (ValidationError, ValidationFailed) as error:
         raise ExportRefused("Its settings are none.") from error

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from strongroom.access import Role, Scope
 from strongroom.auth.service import email_key
+from strongroom.auth.tables import MAX_ISSUER, MAX_SUBJECT
 from strongroom.db.ids import new_id
 from strongroom.errors import DomainError, ExportRefused
 from strongroom.files.paths import check_path
@@ -61,6 +62,12 @@ def _user(row: Row, _provider_id: UUID) -> Row:
     return {**row, "email": email, "email_key": email_key(email), "status": status, "password_hash": None, "invite_id": None}
 
 
+def _identity(row: Row, _provider_id: UUID) -> Row:
+    if not 0 < len(row["issuer"]) <= MAX_ISSUER or not 0 < len(row["subject"]) <= MAX_SUBJECT:
+        raise ExportRefused("Its issuer or its subject is none.")
+    return row
+
+
 def _api_key(row: Row, _provider_id: UUID) -> Row:
     """A key's secret is not in the archive: its row stays for what it did, revoked, under a secret that nobody knows."""
     if len(row["name"]) > MAX_TEXT or not set(row["scopes"]) <= SCOPES:
@@ -105,5 +112,6 @@ def _event(row: Row, _provider_id: UUID) -> Row:
 
 
 CHECKS: dict[str, Callable[[Row, UUID], Row]] = {
-    "users": _user, "api_keys": _api_key, "buckets": _bucket, "files": _file, "versions": _version, "events": _event,
+    "users": _user, "identities": _identity, "api_keys": _api_key, "buckets": _bucket, "files": _file, "versions": _version,
+    "events": _event,
 }  # fmt: skip

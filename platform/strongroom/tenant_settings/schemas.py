@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import Schema, fields, validate
 
 from strongroom.buckets.schemas import PolicySchema
+from strongroom.tenant_settings.sso_schemas import SsoPart, shown_sso
 from tenants.branding import MAX_NAME
 from tenants.models import DEFAULT_PRIMARY, ScanPolicy, SessionLengths, SignUpMode, SignUpPolicy, Tenant
 from tenants.settings import SettingsVersion
@@ -94,6 +95,7 @@ class SettingsChange(Schema):
     scanning = fields.Nested(ScanningPart)
     sessions = fields.Nested(SessionsPart)
     sign_up = fields.Nested(SignUpPart)
+    sso = fields.Nested(SsoPart)
 
 
 class SettingsSchema(SettingsChange):
@@ -139,6 +141,7 @@ def shown_parts(tenant: Tenant, settings: dict[str, dict[str, Any]]) -> dict[str
         "scanning": {**vars(ScanPolicy()), **settings["scanning"]},
         "sessions": {**vars(SessionLengths()), **settings["sessions"]},
         "sign_up": {**vars(SignUpPolicy()), "domains": [], **settings.get("sign_up", {})},
+        "sso": shown_sso(settings.get("sso", {})),
     }
 
 

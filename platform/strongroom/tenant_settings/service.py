@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection
@@ -13,6 +14,7 @@ from strongroom.errors import ValidationFailed
 from strongroom.events.service import emit
 from strongroom.runtime import Runtime
 from tenants import settings as registered
+from tenants import sso, tenant_secrets
 from tenants.branding import check_brand
 from tenants.models import SignUpMode, Tenant
 from tenants.settings import SettingsVersion
@@ -45,9 +47,12 @@ def list_versions(runtime: Runtime, tenant: Tenant, *, before: int | None = None
 
 
 def update_settings(
-    runtime: Runtime, tenant: Tenant, actor: Actor, changes: Changes, *, expected: frozenset[int] | None = None
-) -> SettingsVersion:
+    runtime: Runtime, tenant: Tenant, actor: Actor, changes: Changes, *, expected: frozenset[int] | None = None,
+    secrets: Mapping[str, bytes] = MappingProxyType({}),
+) -> SettingsVersion:  # fmt: skip
     """Change fields of the settings, all or none. They hold at once, in every process, for what comes from now on.
+
+    `secrets`: sealed secrets of the tenant by name, kept together with the change.
 
     Raises:
         ValidationFailed
@@ -57,8 +62,9 @@ def update_settings(
 
     def act(connection: Connection) -> SettingsVersion:
         changed = registered.change(connection, tenant.id, checked, actor=actor, expected=expected)
-        _check_lengths(runtime.settings, changed)
-        _check_sign_up(changed)
+        for name, sealed in secrets.items():
+            tenant_secrets.put(connection, tenant.id, name, sealed)
+        _check_whole(runtime, connection, tenant, changed)
         return changed
 
     return _act(runtime, tenant, actor, act)
@@ -77,8 +83,7 @@ def restore_version(
     def act(connection: Connection) -> SettingsVersion:
         restored = registered.restore(connection, tenant.id, version, actor=actor, expected=expected)
         _checked(restored.settings)
-        _check_lengths(runtime.settings, restored)
-        _check_sign_up(restored)
+        _check_whole(runtime, connection, tenant, restored)
         return restored
 
     return _act(runtime, tenant, actor, act)
@@ -112,6 +117,19 @@ def _within(part: str, check: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return check()
     except ValidationFailed as error:
         raise ValidationFailed("Some fields are missing or wrong: see 'errors'.", errors={part: error.extra.get("errors", {})}) from None
+
+
+def _check_whole(runtime: Runtime, connection: Connection, tenant: Tenant, version: SettingsVersion) -> None:
+    """See that the parts fit together, and to the secrets that are there."""
+    _check_lengths(runtime.settings, version)
+    _check_sign_up(version)
+    chosen = version.settings["sso"]
+    connections = sso.connections_of(chosen)
+    sso.forget_others(connection, tenant.id, connections)
+    usable = sso.secrets_of(connection, runtime.keys, tenant.id, [each for each in connections if each.enabled])
+    if chosen.get("password_sign_in") == sso.OWNERS and not usable:
+        text = "Nobody but owners could sign in: there is no identity provider that is enabled and has its client secret."
+        raise ValidationFailed(text, errors={"sso": {"password_sign_in": [text]}})
 
 
 def _check_lengths(settings: Settings, version: SettingsVersion) -> None:

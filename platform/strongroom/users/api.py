@@ -9,7 +9,7 @@ from marshmallow import Schema, fields, validate
 from strongroom.access import Role, Scope
 from strongroom.auth.service import email_key
 from strongroom.db.ids import parse_id
-from strongroom.errors import AlreadyExists, InvalidCredentials, LastOwner, NotFound, QuotaExceeded, TokenExpired
+from strongroom.errors import AlreadyExists, InvalidCredentials, LastOwner, NotFound, PasswordSignInOff, QuotaExceeded, TokenExpired
 from strongroom.http.context import current_principal, current_tenant, runtime
 from strongroom.http.describing import described
 from strongroom.http.json import Blueprint
@@ -146,7 +146,7 @@ def get_account() -> Any:
 @requires(Role.VIEWER)
 @blueprint.arguments(AccountChange)
 @blueprint.response(200, UserSchema)
-@described(fails=(InvalidCredentials,))
+@described(fails=(InvalidCredentials, PasswordSignInOff))
 def update_account(body: dict[str, Any]) -> Any:
     """Change the caller's own name or password."""
     return service.update_account(runtime(), current_tenant(), current_principal(), **body)
@@ -160,6 +160,7 @@ def update_account(body: dict[str, Any]) -> Any:
     fails=(
         NotFound,
         TokenExpired,
+        PasswordSignInOff,
     )
 )
 def accept_invitation(body: dict[str, Any]) -> Any:

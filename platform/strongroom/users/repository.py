@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, case, delete, exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from strongroom.access import Role
-from strongroom.auth.tables import users
+from strongroom.auth.tables import identities, users
 from strongroom.errors import AlreadyExists, NotFound
 from strongroom.users.models import User
 
@@ -83,8 +83,9 @@ def active_owners(connection: Connection) -> set[UUID]:
 
 
 def status_when_enabled() -> ColumnElement[str]:
-    """The status of a user that is let in again: one that has never set a password waits for a new invitation."""
-    return case((users.c.status != "disabled", users.c.status), (users.c.password_hash.is_(None), "invited"), else_="active")
+    """The status of a user that is let in again: one that has no password, and that no identity provider knows, waits for an invitation."""
+    unknown = users.c.password_hash.is_(None) & ~exists().where(identities.c.user_id == users.c.id)
+    return case((users.c.status != "disabled", users.c.status), (unknown, "invited"), else_="active")
 
 
 def password_hash(connection: Connection, user_id: UUID) -> str | None:

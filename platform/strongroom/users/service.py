@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from strongroom.access import Principal, Role, Scope
 from strongroom.auth import repository as sessions
-from strongroom.auth.service import email_key
+from strongroom.auth.service import check_password_sign_in, email_key
 from strongroom.auth.tables import users as users_table
 from strongroom.buckets import room
 from strongroom.db.ids import new_id
@@ -159,11 +159,13 @@ def accept_invitation(runtime: Runtime, tenant: Tenant, token: str, *, name: str
 
     Raises:
         TokenExpired, TokenInvalid, NotFound (used already), ValidationFailed
+        PasswordSignInOff: it is accepted by coming in by an identity provider.
     """
     user_id, invite_id = _invite_ids(runtime, tenant, token)
     hashed = hash_password(password)
     with runtime.tenant(tenant) as connection:
         user = repository.invited_user(connection, user_id, invite_id)
+        check_password_sign_in(tenant, user.role)
         user = repository.update_user(connection, user_id, name=name or user.name, password_hash=hashed, status="active", invite_id=None)
         emit(connection, "user.created", user.id, {"email": user.email, "role": user.role}, {"user_id": str(user.id)})
     return user
@@ -273,8 +275,10 @@ def change_password(runtime: Runtime, tenant: Tenant, principal: Principal, *, c
 
     Raises:
         InvalidCredentials: the current password is wrong.
+        PasswordSignInOff: only owners have one here.
         ValidationFailed
     """
+    check_password_sign_in(tenant, principal.role)
     hashed = hash_password(new)
     with runtime.tenant(tenant) as connection:
         stored = repository.password_hash(connection, principal.user_id)
@@ -298,7 +302,7 @@ def update_account(
 
     Raises:
         InvalidCredentials: the current password is wrong or missing.
-        ValidationFailed
+        PasswordSignInOff, ValidationFailed
     """
     if new_password is not None:
         change_password(runtime, tenant, principal, current=current_password or "", new=new_password)
