@@ -17,6 +17,7 @@ from admin.brand import brand_of
 from admin.pages import CONSOLE, OPERATOR, go, nonce, page, root_of
 from tenants.models import Tenant, TenantStatus
 
+SIGN_IN = "/api/v1/auth/oidc/"
 OWN_TEMPLATES = {errors.Forbidden.code: "403", errors.NotFound.code: "404", errors.InternalError.code: "500"}
 WORDS = {
     errors.UnknownHost.code: ("Nothing lives at this address", "Check it for typing mistakes, or ask whoever gave it to you."),
@@ -32,6 +33,8 @@ WORDS = {
 
 def page_for(error: DomainError) -> Response | None:
     """Return the page for a problem at one of the consoles' addresses; None for all other addresses."""
+    if _is_sign_in():
+        return page(_rendered(error), error.status)
     if not _is_page(request.path):
         return None
     if error.status == errors.Unauthenticated.status:
@@ -40,6 +43,11 @@ def page_for(error: DomainError) -> Response | None:
     if error.retry_after_s is not None:
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
+
+
+def _is_sign_in() -> bool:
+    """Tell whether a browser is on its way to or from an identity provider, for itself and not for an app."""
+    return request.path.startswith(SIGN_IN) and "text/html" in request.headers.get("Accept", "") and not g.get("answers_apps")
 
 
 def _is_page(path: str) -> bool:
@@ -67,6 +75,8 @@ def _rendered(error: DomainError) -> str:
         "request_id": request_id() if error.status >= errors.InternalError.status else None,
         "brand": _brand(tenant, on_platform=on_platform), "home_url": _home(error, tenant, on_platform=on_platform),
     }  # fmt: skip
+    if _is_sign_in() and values["home_url"]:
+        values |= {"home_url": f"{CONSOLE}/login", "home_label": "Back to sign in"}
     if on_platform and error.code == errors.UnknownHost.code:
         example = runtime().settings.tenant_url("your-name", CONSOLE)
         words = ("Nobody’s files are at this address", f"Sign in at your own company’s address instead; it looks like {example}.")

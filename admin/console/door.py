@@ -10,21 +10,24 @@ from strongroom.access import Permission, Realm
 from strongroom.auth import cookies, service
 from strongroom.auth.models import SessionGrant
 from strongroom.auth.schemas import LoginSchema
-from strongroom.errors import DomainError, InvalidCredentials, TooManyRequests
+from strongroom.errors import DomainError, InvalidCredentials, PasswordSignInOff, TooManyRequests
 from strongroom.http.context import current_principal, current_tenant, remote_addr, runtime
 from strongroom.http.local_paths import local_path
 from strongroom.http.pace import limit_failed_logins
 from strongroom.http.permissions import permit, public
 from strongroom.signup import service as signup
+from strongroom.sso.sign_in_api import offers
 from strongroom.users import service as users
 from strongroom.users.api import AcceptSchema
 
 from admin.brand import brand_of
 from admin.forms import checked, errors_of, field
 from admin.pages import CONSOLE, check_same_origin, go, nonce, page
+from tenants.sso import OWNERS
 
 door = Blueprint("console_door", __name__, url_prefix=CONSOLE)
 WRONG = "Email and password do not match."
+NO_PASSWORDS = "Only owners sign in with a password here. Use one of the buttons."
 TOO_OFTEN = "That was tried too often. Wait a minute, then try again."
 
 
@@ -39,7 +42,12 @@ def door_page(template: str, status: int = 200, **values: Any) -> Response:
 
 
 def _login_page(errors: dict[str, str], status: int) -> Response:
-    return door_page("login.html", status, next=local_path(field("next"), CONSOLE), values={"email": field("email")}, errors=errors)
+    return _ask(local_path(field("next"), CONSOLE), {"email": field("email")}, errors, status)
+
+
+def _ask(after: str | None, values: dict[str, str], errors: dict[str, str], status: int = 200) -> Response:
+    only_owners = current_tenant().settings.sso.password_sign_in == OWNERS
+    return door_page("login.html", status, next=after, values=values, errors=errors, offers=offers(), only_owners=only_owners)
 
 
 def is_inside() -> bool:
@@ -53,7 +61,7 @@ def is_inside() -> bool:
 def login() -> Response:
     """Ask who it is, unless that is known."""
     after = local_path(request.args.get("next"), CONSOLE)
-    return go(after or f"{CONSOLE}/") if is_inside() else door_page("login.html", next=after, values={}, errors={})
+    return go(after or f"{CONSOLE}/") if is_inside() else _ask(after, {}, {})
 
 
 @door.post("/login")
@@ -67,6 +75,8 @@ def sign_in() -> Response:
         grant = begin_session(values["email"], values["password"])
     except InvalidCredentials as error:
         return _login_page({"form": WRONG}, error.status)
+    except PasswordSignInOff as error:
+        return _login_page({"form": NO_PASSWORDS}, error.status)
     except DomainError as error:
         return _login_page(errors_of(error), error.status)
     return signed_in(grant, local_path(field("next"), CONSOLE))
@@ -136,5 +146,7 @@ def _invite_page(token: str, values: dict[str, str], errors: dict[str, str], sta
         user = users.read_invitation(runtime(), current_tenant(), token)
     except DomainError:
         return door_page("invite.html", 404, token=token, invitation=None, values={}, errors={})
+    if service.password_sign_in_is_off(current_tenant(), user.role):
+        return door_page("invite_sso.html", invitation={"email": user.email, "role": user.role}, offers=offers())
     invitation = {"email": user.email, "role": user.role, "expires_at": users.invitation_ends(runtime(), user)}
     return door_page("invite.html", status, token=token, invitation=invitation, values=values, errors=errors)

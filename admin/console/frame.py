@@ -43,6 +43,7 @@ NAVIGATION = (
     Item("API keys", "key", "/api-keys/", Role.MEMBER, "Manage"),
     Item("Storage", "database", "/storage/", Role.ADMIN, "Manage"),
     Item("Settings", "settings", "/settings/", Role.ADMIN, "Manage"),
+    Item("Single sign-on", "login-2", "/sso/", Role.ADMIN, "Manage"),
     Item("Domains", "world", "/domains/", Role.ADMIN, "Manage"),
     Item("Branding", "palette", "/branding/", Role.ADMIN, "Manage"),
     Item("Take-out", "download", "/exports/", Role.ADMIN, "Manage"),

@@ -15,6 +15,7 @@ from admin.console.frame import ConsoleView
 from admin.console.isolation import Isolation
 from admin.console.quarantine import Quarantine
 from admin.console.settings import Settings
+from admin.console.sso import SingleSignOn
 from admin.console.storage import Storage
 from admin.console.trash import Trash
 from admin.console.users import Users
@@ -23,7 +24,7 @@ from admin.pages import CONSOLE
 PAGES: dict[str, type[ConsoleView]] = {
     "files": Files, "file": FilePage, "trash": Trash, "quarantine": Quarantine, "buckets": Buckets, "users": Users,
     "api-keys": ApiKeys, "branding": Branding, "storage": Storage, "domains": Domains,
-    "settings": Settings, "exports": Exports, "isolation": Isolation, "account": Account,
+    "settings": Settings, "sso": SingleSignOn, "exports": Exports, "isolation": Isolation, "account": Account,
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.permissions.rows import ANYBODY, DOMAIN, FILE, NO_ID, PLATFORM, ROLES, SHARED, SIGN_IN, SLUG, USER, Row, Who
+from tests.permissions.rows import ANYBODY, CONNECTION, DOMAIN, FILE, NO_ID, PLATFORM, ROLES, SHARED, SIGN_IN, SLUG, USER, Row, Who
 
 
 def console(least: str) -> Who:
@@ -64,6 +64,14 @@ ROWS: dict[tuple[str, str], Row] = {
     ("console_settings.index", "GET"): Row(ADMINS),
     ("console_settings.update", "POST"): Row(ADMINS),
     ("console_settings.restore", "POST"): Row(ADMINS, {"version": "99"}),
+    ("console_sso.index", "GET"): Row(ADMINS),
+    ("console_sso.new", "GET"): Row(ADMINS),
+    ("console_sso.add", "POST"): Row(ADMINS),
+    ("console_sso.edit", "GET"): Row(ADMINS, CONNECTION),
+    ("console_sso.update", "POST"): Row(ADMINS, CONNECTION),
+    ("console_sso.test", "POST"): Row(ADMINS, CONNECTION),
+    ("console_sso.remove", "POST"): Row(ADMINS, CONNECTION),
+    ("console_sso.passwords", "POST"): Row(ADMINS),
     ("console_domains.index", "GET"): Row(ADMINS),
     ("console_domains.claim", "POST"): Row(ADMINS),
     ("console_domains.verify", "POST"): Row(ADMINS, DOMAIN),

@@ -17,7 +17,9 @@ function personOf(typed) {
   return { sub: said.sub ?? said.email, email: said.email, email_verified: verified, name: said.name };
 }
 
-const keys = [['rsa', { modulusLength: 2048 }, 'RS256'], ['ec', { namedCurve: 'P-256' }, 'ES256'], ['ed25519', {}, 'EdDSA']].map(
+const keys = [
+  ['rsa', { modulusLength: 2048 }, 'RS256'], ['rsa', { modulusLength: 2048 }, 'PS256'], ['ec', { namedCurve: 'P-256' }, 'ES256'], ['ed25519', {}, 'EdDSA'],
+].map(
   ([type, options, alg]) => ({ ...generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' }), alg, kid: alg, use: 'sig' }),
 );
 

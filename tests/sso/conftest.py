@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 from tenants.models import Tenant
 from tests.factories import Account, Client, World, host_of, ok
 from tests.services.oidc import OidcProvider, oidc_provider
+from tests.sso.hostile import Hostile, hostile
 
 SSO = "/api/v1/tenant/sso"
 OIDC = "/api/v1/auth/oidc"
@@ -25,10 +26,24 @@ def provider() -> Iterator[OidcProvider]:
         yield made
 
 
+@pytest.fixture(scope="session")
+def shared_evil() -> Iterator[Hostile]:
+    with hostile() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def near_world(shared_world: World, provider: OidcProvider, shared_evil: Hostile) -> Iterator[World]:
+    """A process of the deployment that may reach the tests' providers."""
+    ports = [provider.port, shared_evil.port]
+    made = World(shared_world.database, shared_world.files_dir, outbound_allow=["127.0.0.0/8"], outbound_ports=ports)
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def near(world: World, provider: OidcProvider) -> World:
-    """The deployment, allowed to reach the tests' provider."""
-    return world.again(outbound_allow=["127.0.0.0/8"], outbound_ports=[provider.port])
+def near(world: World, near_world: World) -> World:  # noqa: ARG001 - without jobs of other tests
+    return near_world
 
 
 @dataclass
