@@ -45,6 +45,13 @@ def page_for(error: DomainError) -> Response | None:
     return response
 
 
+def _way_back(error: DomainError) -> dict[str, str]:
+    """Whoever is refused may have come as somebody else than meant, and the provider would not ask again by itself."""
+    if error.code == errors.SsoRefused.code:
+        return {"home_url": f"{request.path.removesuffix('/callback')}/start?prompt=login", "home_label": "Use another account"}
+    return {"home_url": f"{CONSOLE}/login", "home_label": "Back to sign in"}
+
+
 def _is_sign_in() -> bool:
     """Tell whether a browser is on its way to or from an identity provider, for itself and not for an app."""
     return request.path.startswith(SIGN_IN) and "text/html" in request.headers.get("Accept", "") and not g.get("answers_apps")
@@ -76,7 +83,7 @@ def _rendered(error: DomainError) -> str:
         "brand": _brand(tenant, on_platform=on_platform), "home_url": _home(error, tenant, on_platform=on_platform),
     }  # fmt: skip
     if _is_sign_in() and values["home_url"]:
-        values |= {"home_url": f"{CONSOLE}/login", "home_label": "Back to sign in"}
+        values |= _way_back(error)
     if on_platform and error.code == errors.UnknownHost.code:
         example = runtime().settings.tenant_url("your-name", CONSOLE)
         words = ("Nobody’s files are at this address", f"Sign in at your own company’s address instead; it looks like {example}.")

@@ -92,7 +92,8 @@ class Account(ConsoleView):
         sessions = auth.list_sessions(runtime(), current_tenant(), current_principal().user_id)
         rows = [_row(session) for session in sessions]
         rows.sort(key=lambda row: not row["is_current"])
-        return self.show("account.html", status, values=values, errors=errors, sessions=rows)
+        has_password = not auth.password_sign_in_is_off(current_tenant(), current_principal().role)
+        return self.show("account.html", status, values=values, errors=errors, sessions=rows, has_password=has_password)
 
 
 def _row(session: Session) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from tests.acceptance.deployment import Deployment, Tenant
 from tests.browser.visitor import DESK, Visitor
 from tests.services.mail import MailServer
 from tests.services.mail import mail_server as run_mail_server
+from tests.services.oidc import OidcProvider, oidc_provider
+from tests.services.processes import free_port
 from tests.services.s3server import S3Server
 from tests.services.source import Source
 
@@ -52,8 +54,23 @@ def mail_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer
 
 
 @pytest.fixture(scope="session")
-def deployment(browser: Browser, source: Source, rclone_server: S3Server, mail_server: MailServer) -> Iterator[Deployment]:  # noqa: ARG001 - without a browser there is nothing to start it for
-    ports = json.dumps([source.port, urlsplit(rclone_server.endpoint_url).port])
+def oidc_port() -> int:
+    """Where the identity provider will be, once a test needs it."""
+    return free_port()
+
+
+@pytest.fixture(scope="session")
+def oidc(oidc_port: int) -> Iterator[OidcProvider]:
+    with oidc_provider(oidc_port) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def deployment(
+    browser: Browser,  # noqa: ARG001 - without a browser there is nothing to start it for
+    source: Source, rclone_server: S3Server, mail_server: MailServer, oidc_port: int,
+) -> Iterator[Deployment]:  # fmt: skip
+    ports = json.dumps([source.port, urlsplit(rclone_server.endpoint_url).port, oidc_port])
     mail = {"smtp_host": "127.0.0.1", "smtp_port": str(mail_server.port), "smtp_security": "none"}
     made = Deployment(worker_processes="2", outbound_allow='["127.0.0.0/8"]', outbound_ports=ports, **mail)
     try:

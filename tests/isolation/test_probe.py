@@ -72,6 +72,7 @@ def test_every_route_that_names_something_is_asked_for_anothers(world: World, bu
     probe(world, busy)
     named = [each for each in routes.routes(world.app) if each.arguments - routes.NAMELESS and each.realm != "public"]
     assert {route.name for route in named} == set(asked)
+    assert asked.pop("PUT sso.put_connection") == {(422, 422)}, "the caller gives a name of its own choice"
     assert {name: statuses for name, statuses in asked.items() if statuses not in ({(404, 404)}, {(303, 303)})} == {}
     assert all("console_" in name for name, statuses in asked.items() if statuses == {(303, 303)})
 

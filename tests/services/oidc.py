@@ -79,9 +79,9 @@ def need() -> str:
 
 
 @contextlib.contextmanager
-def oidc_provider() -> Iterator[OidcProvider]:
-    """Run a provider."""
-    node, port = need(), free_port()
+def oidc_provider(port: int | None = None) -> Iterator[OidcProvider]:
+    """Run a provider, at a free port or at this one."""
+    node, port = need(), port or free_port()
     folder = Path(tempfile.mkdtemp(prefix="sr-oidc-"))
     log = folder / "oidc.log"
     try:

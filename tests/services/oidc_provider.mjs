@@ -42,7 +42,7 @@ const provider = new Provider(issuer, {
   },
 });
 
-const page = `<!doctype html><html lang="en"><title>Identity provider</title><h1>Identity provider</h1>
+const page = `<!doctype html><html lang="en"><title>Identity provider</title><link rel="icon" href="data:,"><h1>Identity provider</h1>
 <form method="post"><label>Who are you? <input name="who" autofocus></label> <button>Continue</button></form>`;
 
 async function interact(request, response) {

@@ -37,6 +37,7 @@ from strongroom.users import service as users
 from strongroom.users.models import User
 from strongroom.users.outdated import is_outdated
 from tenants.models import SignUpMode, Tenant
+from tenants.sso import OWNERS
 
 PURPOSE = "signup"
 MAIL = "signup.mail"
@@ -45,7 +46,12 @@ NO_ROOM = "Nobody can be added here just now. Ask an administrator to make room,
 
 def is_offered(runtime: Runtime, tenant: Tenant) -> bool:
     """Tell whether there is any use in asking for an account."""
-    return tenant.settings.sign_up.mode != SignUpMode.CLOSED and runtime.settings.smtp_host is not None
+    return not _is_closed(tenant) and runtime.settings.smtp_host is not None
+
+
+def _is_closed(tenant: Tenant) -> bool:
+    """Tell whether nobody makes an account: it has a password, which is no use where only owners sign in with one."""
+    return tenant.settings.sign_up.mode == SignUpMode.CLOSED or tenant.settings.sso.password_sign_in == OWNERS
 
 
 def ask(runtime: Runtime, tenant: Tenant, *, email: str, name: str, origin: str) -> None:
@@ -77,7 +83,7 @@ def check_open(runtime: Runtime, tenant: Tenant) -> None:
     Raises:
         SignUpClosed, MailNotSetUp
     """
-    if tenant.settings.sign_up.mode == SignUpMode.CLOSED:
+    if _is_closed(tenant):
         raise SignUpClosed
     if runtime.settings.smtp_host is None:
         raise MailNotSetUp
@@ -89,10 +95,9 @@ def check_admitted(tenant: Tenant, mailbox: Mailbox) -> None:
     Raises:
         SignUpClosed, EmailDomainNotAllowed
     """
-    policy = tenant.settings.sign_up
-    if policy.mode == SignUpMode.CLOSED:
+    if _is_closed(tenant):
         raise SignUpClosed
-    if not policy.admits(mailbox.domain):
+    if not tenant.settings.sign_up.admits(mailbox.domain):
         raise EmailDomainNotAllowed
 
 

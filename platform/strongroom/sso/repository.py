@@ -9,8 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, exists, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from strongroom.auth.tables import identities, users
-from strongroom.files.links import used_links
+from strongroom.auth.tables import identities, used_links, users
 
 
 def spend(connection: Connection, flow_id: UUID, expires_at: datetime) -> bool:

@@ -9,6 +9,7 @@ from strongroom.sso.service import CONSOLE, MODES
 from strongroom.tenant_settings.sso_schemas import ConnectionSchema
 
 MAX_SECRET = 1024
+PROMPTS = ("login", "select_account")
 OF_SECRETS = "Kept sealed, never shown. It belongs to this issuer and client: with another one it has to be given anew."
 PASSWORDS = "`everybody`, or `owners`: who signs in with a password. Changed in /api/v1/tenant/settings."
 
@@ -65,6 +66,11 @@ class StartQuery(Schema):
         metadata={"description": "`console`: a session of the console. `token`: the tokens that POST /api/v1/auth/login gives, as JSON."},
     )  # fmt: skip
     next = fields.String(load_default=None, metadata={"description": "A path below /console to go to then; any other is passed over."})
+
+    prompt = fields.String(
+        load_default=None, validate=validate.OneOf(PROMPTS),
+        metadata={"description": "Sent on to the provider: `login` has people sign in again there, maybe as somebody else."},
+    )  # fmt: skip
 
 
 class CallbackSchema(TokenSchema):

@@ -57,8 +57,10 @@ def offered(runtime: Runtime, tenant: Tenant) -> list[Connection]:
     return [each for each in enabled if each.name in ready]
 
 
-def begin(runtime: Runtime, tenant: Tenant, name: str, *, redirect_uri: str, mode: str, after: str | None) -> tuple[str, str]:
-    """Begin a sign-in; return where to send the browser, and the token that it must bring back.
+def begin(
+    runtime: Runtime, tenant: Tenant, name: str, *, redirect_uri: str, mode: str, after: str | None, prompt: str | None = None
+) -> tuple[str, str]:
+    """Begin a sign-in; return where to send the browser, and the token that it must bring back. `prompt`: what to ask of people there.
 
     Raises:
         NotFound: there is no such connection, or it is off.
@@ -73,7 +75,7 @@ def begin(runtime: Runtime, tenant: Tenant, name: str, *, redirect_uri: str, mod
     client = _client(runtime, connection, provider, redirect_uri, "")
     url, _state = client.create_authorization_url(
         provider.authorization_endpoint, state=flow.id.hex, code_verifier=_derived(runtime, tenant, flow, "verifier"),
-        nonce=_derived(runtime, tenant, flow, "nonce"),
+        nonce=_derived(runtime, tenant, flow, "nonce"), prompt=prompt,
     )  # fmt: skip
     claims = {"con": name, "iss": flow.issuer, "cid": flow.client_id, "mode": mode, "next": after}
     return url, sign(runtime.keys.tenant_key(tenant.id, PURPOSE), PURPOSE, flow.id.hex, LIFETIME_S, **claims)

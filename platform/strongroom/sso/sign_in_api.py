@@ -69,7 +69,7 @@ def start(query: dict[str, Any], connection: str) -> Any:
         raise BadRequest("Begin at the tenant's own address.")
     url, token = service.begin(
         runtime(), current_tenant(), connection, redirect_uri=redirect_uri(connection), mode=query["mode"],
-        after=local_path(query["next"], CONSOLE),
+        after=local_path(query["next"], CONSOLE), prompt=query["prompt"],
     )  # fmt: skip
     response = redirect(url, FOUND)
     response.set_cookie(_cookie(), token, max_age=service.LIFETIME_S, secure=_is_secure(), httponly=True, samesite="Lax", path="/")
