@@ -3,6 +3,8 @@
 A service raises a `DomainError` subclass; the HTTP layer turns it into `application/problem+json`, the command line into
 a message and exit code 1. `code` is stable and part of the outside contract; `title` (the docstring) says what happened, `hint`
 what to do about it, `detail` (per instance) names the particular thing. Details must never carry another tenant's data.
+
+The file is a list, and longer than others for that: who looks for an error looks here.
 """
 
 from __future__ import annotations

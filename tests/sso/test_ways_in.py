@@ -65,8 +65,8 @@ def test_it_leads_nowhere_else(setup: Setup, provider: OidcProvider, after: str)
 
 def test_an_invitation_is_accepted_by_coming(setup: Setup, provider: OidcProvider) -> None:
     invited = users.invite_user(setup.world.runtime, setup.tenant, setup.owner.principal, email="new@example.com", role=Role.ADMIN)
-    me = setup.me(setup.window().sign_in(provider, "new@example.com", mode="token"))
-    assert (me["id"], me["role"], me["status"]) == (str(invited.user.id), "admin", "active")
+    me = setup.me(setup.window().sign_in(provider, "email=new@example.com&name=Nel", mode="token"))
+    assert (me["id"], me["role"], me["status"], me["name"]) == (str(invited.user.id), "admin", "active", "Nel")
     used = setup.world.client(setup.tenant).post("/api/v1/auth/invite/accept", json={"token": invited.token, "password": "x" * 20})
     problem(used, 404, "not_found")
 

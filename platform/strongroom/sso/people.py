@@ -51,7 +51,7 @@ def user_for(database: Database, tenant: Tenant, connection: Connection, person:
         known = repository.user_of_identity(database, person.issuer, person.subject)
     if known is None:
         return _first_time(database, tenant, connection, person)
-    _let_in(database, connection, known)
+    _let_in(database, connection, person, known)
     repository.note_use(database, person.issuer, person.subject)
     return UUID(str(known.id))
 
@@ -81,17 +81,17 @@ def _join(database: Database, connection: Connection, person: Person, found: Any
         raise SsoRefused(NOT_JOINED.format(email=person.email))
     if repository.has_identity(database, person.issuer, found.id):
         raise SsoRefused(ANOTHER.format(email=person.email))
-    _let_in(database, connection, found)
+    _let_in(database, connection, person, found)
     emit(database, "user.linked", found.id, {"email": found.email, "connection": connection.name}, _actor(connection))
     return UUID(str(found.id))
 
 
-def _let_in(database: Database, connection: Connection, found: Any) -> None:
+def _let_in(database: Database, connection: Connection, person: Person, found: Any) -> None:
     """See that a user may come in; whoever was invited has accepted by coming."""
     if found.status == "disabled":
         raise SsoRefused(DISABLED)
     if found.status == "invited":
-        user = users.update_user(database, found.id, status="active", invite_id=None)
+        user = users.update_user(database, found.id, status="active", invite_id=None, name=found.name or person.name)
         emit(database, "user.created", user.id, {"email": user.email, "role": user.role}, _actor(connection))
 
 

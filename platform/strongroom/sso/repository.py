@@ -19,14 +19,14 @@ def spend(connection: Connection, flow_id: UUID, expires_at: datetime) -> bool:
 
 
 def user_of_identity(connection: Connection, issuer: str, subject: str) -> Any:
-    """Return (id, status), locked, of the user whom a provider knows under a subject."""
-    query = select(users.c.id, users.c.status).join(identities, identities.c.user_id == users.c.id)
+    """Return (id, name, status), locked, of the user whom a provider knows under a subject."""
+    query = select(users.c.id, users.c.name, users.c.status).join(identities, identities.c.user_id == users.c.id)
     return connection.execute(query.where(identities.c.issuer == issuer, identities.c.subject == subject).with_for_update(of=users)).first()
 
 
 def user_of_email(connection: Connection, email_key: str) -> Any:
-    """Return (id, email, role, status), locked, of the user with an e-mail."""
-    query = select(users.c.id, users.c.email, users.c.role, users.c.status).where(users.c.email_key == email_key)
+    """Return (id, email, name, role, status), locked, of the user with an e-mail."""
+    query = select(users.c.id, users.c.email, users.c.name, users.c.role, users.c.status).where(users.c.email_key == email_key)
     return connection.execute(query.with_for_update()).first()
 
 
