@@ -10,6 +10,8 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from joserfc.jwk import OKPKey
+from joserfc.jwt import encode
 from strongroom.security.outbound import Limits
 from strongroom.security.tokens import sign
 from strongroom.sso import fetching, id_tokens
@@ -152,6 +154,16 @@ def test_new_keys_are_looked_for_once(victim: Window, evil: Hostile, monkeypatch
     evil.gives(evil.signed(evil.claims("c1", nonce), key=OTHER_KEY, kid="k2"))
     assert ok(come_back(victim, url))
     assert evil.seen.count("/jwks") == 2
+
+
+def test_the_new_name_of_an_algorithm(victim: Window, evil: Hostile) -> None:
+    """RFC 9864 calls it Ed25519; at_hash is as the certified provider makes it for EdDSA."""
+    key = OKPKey.generate_key("Ed25519", {"kid": "e1", "use": "sig"})
+    evil.documents["/jwks"] = {"keys": [key.as_dict(private=False)]}
+    url, nonce = begun(victim)
+    claims = evil.claims("c1", nonce, at_hash="H0DB4Rv2mBhs1MDmOGf0a7GK0XFvO4pL0vkxyQFQ3iA")
+    evil.gives(encode({"alg": "Ed25519", "kid": "e1"}, claims, key, algorithms=["Ed25519"]))
+    assert ok(come_back(victim, url))
 
 
 def test_keys_that_sign_nothing() -> None:

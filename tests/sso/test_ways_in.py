@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from urllib.parse import urlsplit
 
 import pytest
@@ -11,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from tests.factories import host_of, ok, problem
 from tests.services.oidc import OidcProvider
-from tests.sso.conftest import COOKIE, OIDC, SSO, Setup, query_of
+from tests.sso.conftest import COOKIE, OIDC, SSO, Setup, Window, query_of
 
 
 def refused(answer: TestResponse, words: str, code: str = "sso_refused", status: int = 403) -> None:
@@ -83,6 +84,25 @@ def test_whoever_is_unknown_gets_an_account_where_that_is_chosen(setup: Setup, p
     refused(setup.window().sign_in(provider, "sub=7&email=cy@example.com", mode="token"), "disabled")
     assert ok(setup.client.patch(path, json={"disabled": False}))["status"] == "active", "it has no password, yet needs no invitation"
     assert setup.me(setup.window().sign_in(provider, "sub=7&email=cy@example.com", mode="token"))["id"] == me["id"]
+
+
+def test_of_several_first_sign_ins_at_once_one_makes_the_account(setup: Setup, provider: OidcProvider) -> None:
+    setup.connect(create_users=True)
+    windows = [setup.window() for _ in range(3)]
+    urls = [provider.sign_in(window.start(mode="token"), "kim@example.com") for window in windows]
+    statuses: list[int] = []
+
+    def act(window: Window, url: str) -> None:
+        statuses.append(window.come_back(url).status_code)
+
+    threads = [threading.Thread(target=act, args=pair) for pair in zip(windows, urls, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [200, 200, 200]
+    assert len(setup.world.rows(setup.tenant, "users", "email = 'kim@example.com'")) == 1
+    assert len(setup.world.rows(setup.tenant, "identities")) == 1
 
 
 def test_the_quota_holds(setup: Setup, provider: OidcProvider) -> None:
