@@ -172,7 +172,10 @@ def test_only_owners_sign_in_with_a_password_where_that_is_chosen(setup: Setup, 
     member = world.create_user(tenant, "member", email="ida@example.com")
     client, anybody = world.client(member), world.client(tenant)
     invited = users.invite_user(world.runtime, tenant, setup.owner.principal, email="jo@example.com", role=Role.MEMBER)
+    ok(setup.client.patch("/api/v1/tenant/settings", json={"sign_up": {"mode": "open"}}))
+    problem(anybody.post("/api/v1/auth/signup", json={"email": "new@example.com"}), 503, "mail_not_set_up")
     ok(setup.client.patch("/api/v1/tenant/settings", json={"sso": {"password_sign_in": "owners"}}))
+    problem(anybody.post("/api/v1/auth/signup", json={"email": "new@example.com"}), 403, "sign_up_closed")
     login = {"email": member.email, "password": member.password}
     problem(anybody.post("/api/v1/auth/login", json=login), 403, "password_sign_in_off")
     problem(anybody.post("/api/v1/auth/login", json={**login, "password": "wrong"}), 401, "invalid_credentials")
