@@ -30,6 +30,11 @@ def give_back() -> None:
     """Throw away what loading the application has left behind, and look at the rest no more when collecting garbage."""
     gc.collect()
     gc.freeze()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    trim()
+
+
+def trim() -> None:
+    """Give the system back what the C library keeps of freed memory. Takes some milliseconds."""
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)

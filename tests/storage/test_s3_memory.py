@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import deque
 from typing import cast
 
 import pytest
@@ -78,6 +79,21 @@ def test_a_forgotten_writer_gives_its_memory_back(server: S3Server, key: str, mo
     del writer
     gc.collect()
     assert room.free_bytes == 20 * MIB
+
+
+def test_memory_of_parts_goes_back_to_the_system(server: S3Server, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks are used again while an upload lasts; afterwards the process keeps few of them."""
+    room, spare = Budget(80 * MIB), deque[bytearray]()
+    monkeypatch.setattr(s3_writer, "budget", lambda: room)
+    monkeypatch.setattr(s3_memory, "_spare", spare)
+    writer = s3_provider(server).writer(key, None)
+    for _ in range(s3_writer.PART_BYTES // MIB + 1):
+        writer.write(memoryview(DATA)[:MIB])  # not bytes, which would be kept as they are
+    cast(s3_writer.S3Writer, writer)._drain()  # the first part is stored
+    assert len(spare) == s3_writer.PART_BYTES // MIB
+    writer.complete()
+    assert len(spare) == s3_memory.IDLE_BLOCKS
+    assert room.is_untouched
 
 
 def test_small_writes_are_gathered(server: S3Server, key: str) -> None:

@@ -18,6 +18,7 @@ from botocore.credentials import CredentialResolver, RefreshableCredentials
 from botocore.loaders import JSONFileLoader, Loader
 from botocore.session import Session
 
+from strongroom.allocator import trim
 from strongroom.storage.s3_config import Credentials, S3Config, StsConfig
 from strongroom.storage.s3_errors import translated
 
@@ -90,7 +91,7 @@ def s3_client(config: S3Config, source: Source | None) -> S3Client:
 
 def _client(session: Session, service: str, config: S3Config, endpoint_url: str | None, credentials: dict[str, Any]) -> Any:
     with _session_lock, translated():  # making clients is not thread-safe, using them is
-        return session.create_client(
+        client = session.create_client(
             service,
             endpoint_url=endpoint_url,
             region_name=config.region,
@@ -98,6 +99,14 @@ def _client(session: Session, service: str, config: S3Config, endpoint_url: str 
             config=client_config(config),
             **credentials,
         )
+        _give_back_once()
+        return client
+
+
+@functools.cache
+def _give_back_once() -> None:
+    """What botocore's files took to be read goes back to the system; they are read once, and what they say is shared."""
+    trim()
 
 
 @functools.lru_cache(maxsize=8)
