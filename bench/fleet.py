@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -96,7 +96,7 @@ class Served:
 def served(world: World, **changes: int) -> Iterator[Served]:
     """Run an API process on the world's database."""
     port = free_port()
-    settings = world.settings.model_copy(update={"api_processes": 1, **changes})
+    settings = replace(world.settings, **{"api_processes": 1, **changes})
     process = multiprocessing.get_context("spawn").Process(target=run_server, args=(settings, f"127.0.0.1:{port}"))
     process.start()
     try:

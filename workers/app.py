@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from dataclasses import replace
 
 from celery import Celery
 from celery.signals import worker_shutting_down
@@ -21,7 +22,7 @@ HOUR_S = 3600.0
 
 def make_worker_app(settings: Settings) -> Celery:
     """Return the Celery app with its tasks and beat's schedule."""
-    runtime = Runtime(settings.model_copy(update={"spread_tenants": False}))  # one job at a time, of any tenant: few connections do
+    runtime = Runtime(replace(settings, spread_tenants=False))  # one job at a time, of any tenant: few connections do
     app = runtime.celery
 
     stopping = threading.Event()

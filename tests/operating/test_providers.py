@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def test_another_master_key(world: World, operator: Client, server: S3Server) ->
     done = providers.rotate_secrets(changed.runtime, "test")
     assert done.resealed >= 1
     assert providers.rotate_secrets(changed.runtime, "test").resealed == 0
-    settings: Settings = changed.settings.model_copy(update={"master_keys_old": []})
+    settings: Settings = replace(changed.settings, master_keys_old=[])
     alone = KeyRing(settings)
     (row,) = world.sql("SELECT id, secrets FROM strongroom.providers WHERE name = %(name)s", name=made["name"])
     assert alone.is_present(row["secrets"])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import Field, fields
 from typing import Any
 
 import click
-from pydantic_core import PydanticUndefined
 
 from strongroom.config import PREFIX, Settings
 from strongroom.errors import CATALOGUE
+from strongroom.variables import default_of, is_required
 
 
 @click.group()
@@ -40,16 +41,16 @@ def settings_page() -> str:
         "| variable | default | meaning |",
         "|---|---|---|",
     ]
-    for name, field in Settings.model_fields.items():
-        default = _default(field)
-        lines.append(f"| `{PREFIX}{name.upper()}` | {default} | {str(field.description).replace('|', chr(92) + '|')} |")
+    for field in fields(Settings):
+        meaning = str(field.metadata["description"]).replace("|", chr(92) + "|")
+        lines.append(f"| `{PREFIX}{field.name.upper()}` | {_default(field)} | {meaning} |")
     return "\n".join(lines) + "\n"
 
 
-def _default(field: Any) -> str:
-    value = field.get_default(call_default_factory=True)
-    if value is PydanticUndefined:
+def _default(field: Field[Any]) -> str:
+    if is_required(field):
         return "**required**"
+    value = default_of(field)
     return "none" if value is None else f"`{json.dumps(value) if not isinstance(value, str) else value}`"
 
 

@@ -10,6 +10,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -134,7 +135,7 @@ def take_back_the_dead(databases: Databases) -> int:
 @contextlib.contextmanager
 def own_databases(settings: Settings) -> Iterator[Databases]:
     """Yield databases that are closed at the end."""
-    databases = Databases(settings.model_copy(update={"pool_size": 1}))
+    databases = Databases(replace(settings, pool_size=1))
     try:
         yield databases
     finally:

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -41,8 +42,7 @@ ORDER: tuple[tuple[Wall, Callable[[Stage, Tally], None]], ...] = (
 @contextmanager
 def prober(settings: Settings) -> Iterator[Runtime]:
     """Yield a runtime for probes: few connections, and nobody's request rate is used up by what it asks."""
-    changes = {"rate_limit_storage": "memory://", "registry_listen": False, "pool_size": 4}
-    runtime = Runtime(settings.model_copy(update=changes))
+    runtime = Runtime(replace(settings, rate_limit_storage="memory://", registry_listen=False, pool_size=4))
     try:
         yield runtime
     finally:
