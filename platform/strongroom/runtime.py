@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -19,7 +19,7 @@ from strongroom.config import Settings
 from strongroom.db.engines import Databases
 from strongroom.db.revisions import head
 from strongroom.errors import NotFound, TenantBusy, TenantMoving, UnknownHost
-from strongroom.jobs.broker import Announcer, make_celery
+from strongroom.jobs.broker import Announcer, make_broker, make_celery
 from strongroom.jobs.queue import enqueued
 from strongroom.security.keys import KeyRing
 from strongroom.security.outbound import Outbound
@@ -31,6 +31,9 @@ from tenants import placement, repository
 from tenants.models import ProviderInfo, Tenant
 from tenants.provider_secrets import open_secrets
 from tenants.registry import Registry
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 PROVIDER_LIFETIME_S = 30.0
 CONNECTION_SHARES = 4
@@ -49,13 +52,17 @@ class Runtime:
         self.outbound = Outbound(settings)
         self.txt_lookup = TxtLookup(settings)
         self.registry = Registry(settings, self.databases)
-        self.celery = make_celery(settings)
-        self.announcer = Announcer(self.celery, settings.worker_processes)
+        self.announcer = Announcer(make_broker(settings, lambda: self.celery), settings.worker_processes)
         self._providers: dict[UUID, tuple[float, Provider, UUID | None]] = {}
         self._shares: WeakValueDictionary[UUID, threading.Semaphore] = WeakValueDictionary()
         self._lock = threading.Lock()
         self._loading = threading.Lock()
         self._kept = threading.local()
+
+    @cached_property
+    def celery(self) -> Celery:
+        """The Celery app, loaded when it is first asked for."""
+        return make_celery(self.settings)
 
     @cached_property
     def newest_revision(self) -> str:
@@ -73,6 +80,7 @@ class Runtime:
 
     def close(self) -> None:
         """Close all connections, and end the listening for changed tenants. Idempotent."""
+        self.announcer.close()
         self.registry.close()
         self.databases.dispose()
 

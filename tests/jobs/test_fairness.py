@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,17 +10,15 @@ from typing import Any
 
 import psycopg
 import pytest
-from kombu.transport.sqlalchemy import Channel
 from redis import Redis
-from strongroom.db import bootstrap
 from strongroom.jobs import queue
 from strongroom.jobs.broker import JOB_QUEUE, make_queues
 from strongroom.usage.recorder import ROLL_UP
 
 from tenants.models import Tenant
 from tests.acceptance.waiting import wait_until
-from tests.factories import Database, World, number
-from tests.services.postgres import Cluster
+from tests.factories import Database, World
+from tests.jobs.conftest import NOLOAD, broker_url, forget_engines
 from tests.services.processes import running
 from tests.services.redis import redis_server
 from workers import runner
@@ -51,6 +48,7 @@ def told_by(world: World, broker_url: str, folder: Path) -> Iterator[tuple[World
     with ExitStack() as stack:
         yield made, lambda: stack.enter_context(running(command, folder / "worker.log"))
     made.runtime.announcer.flush(20)
+    made.runtime.announcer.close()
     made.runtime.celery.close()
 
 
@@ -62,29 +60,15 @@ def by_redis(world: World, broker: Redis, tmp_path: Path) -> Iterator[tuple[Worl
 
 
 @pytest.fixture
-def messages(cluster: Cluster) -> Iterator[Database]:
-    """The database of messages that `strongroom up` makes beside its own."""
-    name = f"broker_{number()}_{os.getpid()}"
-    with psycopg.connect(cluster.superuser_dsn(), autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" OWNER {bootstrap.OWNER_ROLE}')
-    yield Database(cluster, name)
-    with psycopg.connect(cluster.superuser_dsn(), autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
-@pytest.fixture
 def by_postgres(world: World, messages: Database, tmp_path: Path) -> Iterator[tuple[World, Callable[[], object]]]:
-    url = f"sqla+{messages.owner_url.replace('postgresql://', 'postgresql+psycopg://', 1)}"
-    with told_by(world, url, tmp_path) as made:
+    with told_by(world, broker_url(messages), tmp_path) as made:
         make_queues(made[0].settings)
         try:
             yield made
         finally:
             made[0].runtime.announcer.flush(20)
-            made[0].runtime.celery.pool.force_close_all()
-            for engine, _ in Channel._engines.values():
-                engine.dispose()
-            Channel._engines.clear()
+            made[0].runtime.announcer.close()
+            forget_engines()
 
 
 def flood(world: World, tenant: Tenant) -> None:
@@ -131,7 +115,7 @@ def test_behind_ten_thousand_jobs_and_their_messages(world: World, by_redis: Any
     assert broker.llen(JOB_QUEUE) > MANY / 2, "nobody waited for the messages"
 
 
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:sqlalchemy.exc.SADeprecationWarning")  # kombu's own tables
+@pytest.mark.filterwarnings(NOLOAD)
 def test_behind_messages_in_the_embedded_broker(world: World, by_postgres: Any, messages: Database, tenant: Tenant) -> None:
     """PostgreSQL by way of kombu, as `strongroom up` has it."""
     busy, start_worker = by_postgres

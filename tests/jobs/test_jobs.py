@@ -11,7 +11,7 @@ import pytest
 from strongroom.errors import DatabaseUnavailable
 from strongroom.files import service as files
 from strongroom.jobs import queue
-from strongroom.jobs.broker import MAX_DELAY_S, Announcer
+from strongroom.jobs.broker import MAX_DELAY_S, Announcer, make_broker
 from strongroom.jobs.queue import Job, enqueue
 from strongroom.life import service as lives
 from strongroom.operating import life
@@ -296,7 +296,7 @@ def test_a_flood_of_jobs_wakes_each_worker_once(world: World, monkeypatch: pytes
         sent.append((cell, delay_s))
         assert may_send.wait(20)
 
-    announcer = Announcer(world.runtime.celery, workers=3)
+    announcer = Announcer(make_broker(world.settings, lambda: world.runtime.celery), workers=3)
     monkeypatch.setattr(announcer, "send", send)
     announcer.announce("one", "first")
     wait_until(lambda: len(sent) == 1, 10, "the first wake-up")

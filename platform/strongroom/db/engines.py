@@ -20,7 +20,6 @@ from uuid import UUID
 
 import orjson
 import psycopg
-import sqlalchemy.orm  # noqa: F401 - SQLAlchemy loads it lazily, which two threads must not do at the same time
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError

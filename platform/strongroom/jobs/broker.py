@@ -13,12 +13,15 @@ import queue
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
-
-from celery import Celery
+from typing import TYPE_CHECKING, Any, Protocol
 
 from strongroom.config import Settings
+from strongroom.jobs.sql_broker import OURS, SqlBroker
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 RUN_JOB = "strongroom.run_job"
 JOB_QUEUE, CLOCK_QUEUE = "strongroom", "strongroom.clock"  # the clock's own, so that it never waits behind a flood of jobs
@@ -30,6 +33,8 @@ log = logging.getLogger(__name__)
 
 def make_celery(settings: Settings) -> Celery:
     """Return the Celery app; it connects when first used."""
+    from celery import Celery  # noqa: PLC0415 - an API process whose broker is PostgreSQL has no use for it
+
     app = Celery("strongroom", broker=settings.broker_url)
     app.conf.update(
         task_ignore_result=True,
@@ -65,11 +70,40 @@ def _transport_options(url: str) -> dict[str, Any]:
     return {"socket_connect_timeout": 2, "socket_timeout": 10, "visibility_timeout": 3600}
 
 
+class Broker(Protocol):
+    """Where messages for workers are sent. Safe to share between threads."""
+
+    def send(self, queue: str, task: str, args: list[str], delay_s: float = 0.0) -> None:
+        """Have a worker do a task, not before a delay has passed; raises what the broker raises."""
+
+    def close(self) -> None:
+        """Let go of connections. Idempotent."""
+
+
+class CeleryBroker:
+    """Any broker that Celery knows; Celery is loaded with the first message."""
+
+    def __init__(self, celery: Callable[[], Celery]) -> None:
+        self._celery = celery
+
+    def send(self, queue: str, task: str, args: list[str], delay_s: float = 0.0) -> None:
+        """Send by Celery."""
+        self._celery().send_task(task, args=args, queue=queue, countdown=delay_s or None, retry=False)
+
+    def close(self) -> None:
+        """Celery's connections are its app's."""
+
+
+def make_broker(settings: Settings, celery: Callable[[], Celery]) -> Broker:
+    """Return the broker of the settings; it connects when first used. `celery` makes the app, if there is no other way."""
+    return SqlBroker(settings.broker_url) if settings.broker_url.startswith(OURS) else CeleryBroker(celery)
+
+
 class Announcer:
     """Wakes workers for committed jobs. Safe to share between threads; its own thread starts with the first job."""
 
-    def __init__(self, celery: Celery, workers: int) -> None:
-        self._celery, self._workers = celery, workers
+    def __init__(self, broker: Broker, workers: int) -> None:
+        self._broker, self._workers = broker, workers
         self._waiting: queue.Queue[tuple[str, str, float]] = queue.Queue(MAX_WAITING)
         self._start = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -128,4 +162,8 @@ class Announcer:
 
     def send(self, cell: str, job_id: str, delay_s: float = 0.0) -> None:
         """Send a wake-up now; raises what the broker raises."""
-        self._celery.send_task(RUN_JOB, args=[cell, job_id], countdown=delay_s or None, retry=False)
+        self._broker.send(JOB_QUEUE, RUN_JOB, [cell, job_id], delay_s)
+
+    def close(self) -> None:
+        """Let go of the broker's connections. Idempotent; what is announced later connects again."""
+        self._broker.close()
