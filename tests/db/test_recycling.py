@@ -239,12 +239,12 @@ def test_a_transaction_within_another_has_a_connection_of_its_own(pair: Pair) ->
 
 
 WORKER = """
-import sys, time
+import json, sys, time
 from sqlalchemy import text
-from strongroom.config import Settings
+from strongroom.config import load_settings
 from strongroom.db.engines import Databases, TenantRef
 from uuid import UUID
-settings = Settings.model_validate_json(sys.argv[1])
+settings = load_settings({}, **json.loads(sys.argv[1]))
 with Databases(settings).tenant(TenantRef(UUID(sys.argv[2]), "default")) as connection:
     connection.execute(text("SELECT pg_advisory_lock(99)"))
     connection.execute(text("INSERT INTO users (id, email, email_key, role, status) SELECT gen_random_uuid(), 'a', 'a', 'owner', 'active'"))
