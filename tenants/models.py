@@ -139,6 +139,28 @@ class SingleSignOn:
 
 
 @dataclass(frozen=True)
+class Host:
+    """A further provider to which a tenant's files are mirrored. `buckets`: the ids of those whose files are; None: of all.
+
+    Of one that is not enabled the copies stay; none are added.
+    """
+
+    id: UUID
+    name: str
+    provider_id: UUID
+    buckets: frozenset[UUID] | None
+    enabled: bool
+    created_at: datetime
+
+    @classmethod
+    def read(cls, host_id: str, stored: Mapping[str, Any]) -> Host:
+        """Make a host of its part of the settings."""
+        buckets, created_at = stored.get("buckets"), datetime.fromisoformat(stored["created_at"])
+        ids = None if buckets is None else frozenset(UUID(each) for each in buckets)
+        return cls(UUID(host_id), stored["name"], UUID(stored["provider_id"]), ids, stored.get("enabled", True), created_at)
+
+
+@dataclass(frozen=True)
 class TenantSettings:
     """What a tenant has chosen for itself besides its brand. `bucket_defaults`: parts of the policy that new buckets get."""
 
@@ -147,6 +169,11 @@ class TenantSettings:
     sessions: SessionLengths = SessionLengths()
     sign_up: SignUpPolicy = SignUpPolicy()
     sso: SingleSignOn = SingleSignOn()
+    hosts: tuple[Host, ...] = ()
+
+    def host_at(self, provider_id: UUID) -> Host | None:
+        """Return the host at a provider."""
+        return next((host for host in self.hosts if host.provider_id == provider_id), None)
 
 
 @dataclass(frozen=True)
@@ -182,7 +209,10 @@ class Tenant:
 
 @dataclass(frozen=True)
 class ProviderInfo:
-    """A provider's row. `secrets` are sealed; `tenant_id` is set where a tenant brought it itself."""
+    """A provider's row. `secrets` are sealed; `tenant_id` is set where a tenant brought it itself.
+
+    `offered_as_host`: tenants may mirror their files to it, though it is the operator's.
+    """
 
     id: UUID
     name: str
@@ -192,6 +222,11 @@ class ProviderInfo:
     created_at: datetime
     tenant_id: UUID | None = None
     secrets: bytes | None = field(default=None, repr=False)
+    offered_as_host: bool = False
+
+    def may_be_host_of(self, tenant_id: UUID) -> bool:
+        """Tell whether a tenant may mirror its files to it."""
+        return self.offered_as_host if self.tenant_id is None else self.tenant_id == tenant_id
 
 
 def check_slug(slug: str) -> str:

@@ -49,6 +49,41 @@ def get_owned(databases: Databases, tenant_id: UUID, provider_id: UUID) -> Provi
     return repository.to_provider(row)
 
 
+def list_for_hosts(databases: Databases, tenant_id: UUID) -> list[ProviderInfo]:
+    """Return the providers to which a tenant may mirror its files: its own ones, and the operator's that are offered; by name."""
+    offered = providers.c.tenant_id.is_(None) & providers.c.offered_as_host
+    query = select(providers).where((providers.c.tenant_id == tenant_id) | offered).order_by(providers.c.tenant_id, providers.c.name)
+    with databases.control() as connection:
+        return [repository.to_provider(row) for row in connection.execute(query)]
+
+
+def get_for_host(databases: Databases, tenant_id: UUID, provider_id: UUID) -> ProviderInfo:
+    """Return a provider to which this tenant may mirror its files.
+
+    Raises:
+        NotFound: there is none, or it is not for this tenant.
+    """
+    query = select(providers).where(providers.c.id == provider_id)
+    with databases.control() as connection:
+        row = connection.execute(query).first()
+    info = None if row is None else repository.to_provider(row)
+    if info is None or not info.may_be_host_of(tenant_id):
+        raise NotFound("There is no such provider.")
+    return info
+
+
+def offer_as_host(databases: Databases, name: str, *, offered: bool) -> ProviderInfo:
+    """Let tenants mirror their files to a provider of the operator's, or no more do so anew. Idempotent.
+
+    Raises:
+        NotFound
+    """
+    with databases.control() as connection:
+        info = repository.get_provider(connection, name=name)
+        connection.execute(update(providers).where(providers.c.id == info.id).values(offered_as_host=offered))
+        return repository.get_provider(connection, name=name)
+
+
 def add_owned(databases: Databases, keys: KeyRing, info: ProviderInfo, secrets: Mapping[str, Any]) -> ProviderInfo:
     """Keep a provider that a tenant brought; its id is `info`'s.
 
@@ -144,13 +179,21 @@ def note_use(connection: Connection, tenant_id: UUID, provider_id: UUID) -> None
 
 
 def leave(databases: Databases, tenant_id: UUID, provider_id: UUID) -> bool:
-    """Note that no bytes of a tenant lie at a provider any more; False when its new files go there."""
+    """Note that no bytes of a tenant lie at a provider any more; False when its new files go there, or are mirrored there."""
     with databases.control() as connection:
-        present = connection.execute(select(tenants.c.provider_id).where(tenants.c.id == tenant_id).with_for_update()).scalar()
-        if present == provider_id:
-            return False
-        row = (tenant_providers.c.tenant_id == tenant_id) & (tenant_providers.c.provider_id == provider_id)
-        connection.execute(delete(tenant_providers).where(row))
+        return leave_in(connection, tenant_id, provider_id)
+
+
+def leave_in(connection: Connection, tenant_id: UUID, provider_id: UUID) -> bool:
+    """Do what `leave` does in an open transaction."""
+    query = select(tenants.c.provider_id, tenants.c.settings).where(tenants.c.id == tenant_id)
+    present = connection.execute(query.with_for_update()).first()
+    if present is None:
+        return False
+    if present.provider_id == provider_id or repository.to_settings(present.settings).host_at(provider_id) is not None:
+        return False
+    row = (tenant_providers.c.tenant_id == tenant_id) & (tenant_providers.c.provider_id == provider_id)
+    connection.execute(delete(tenant_providers).where(row))
     return True
 
 

@@ -15,6 +15,7 @@ from tenants.models import (
     LIMIT_NAMES,
     STANDARD,
     Brand,
+    Host,
     Limits,
     Plan,
     ProviderInfo,
@@ -82,9 +83,10 @@ def to_settings(stored: dict[str, Any]) -> TenantSettings:
     def known(kind: type[Any], part: str) -> Any:
         return kind(**{name: value for name, value in stored.get(part, {}).items() if name in kind.__dataclass_fields__})
 
+    hosts = tuple(Host.read(host_id, host) for host_id, host in sorted(stored.get("hosts", {}).items()))
     return TenantSettings(
         stored.get("bucket_defaults", {}), known(ScanPolicy, "scanning"), known(SessionLengths, "sessions"),
-        sign_up=known(SignUpPolicy, "sign_up"), sso=known(SingleSignOn, "sso"),
+        sign_up=known(SignUpPolicy, "sign_up"), sso=known(SingleSignOn, "sso"), hosts=hosts,
     )  # fmt: skip
 
 
@@ -255,7 +257,9 @@ def plan_names(connection: Connection) -> list[str]:
 
 def to_provider(row: Row[Any]) -> ProviderInfo:
     """Make a provider of a whole row."""
-    return ProviderInfo(row.id, row.name, row.kind, row.config, row.is_default, row.created_at, row.tenant_id, row.secrets)
+    return ProviderInfo(
+        row.id, row.name, row.kind, row.config, row.is_default, row.created_at, row.tenant_id, row.secrets, row.offered_as_host
+    )  # fmt: skip
 
 
 def list_providers(connection: Connection) -> list[ProviderInfo]:

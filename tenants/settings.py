@@ -1,6 +1,6 @@
 """A tenant's settings: changed as a whole or in part, each change a version that says who made it and what it changed.
 
-A document has the parts that `PARTS` names; what is not in a part has its default.
+A document has the parts that `PARTS` names; what is not in a part has its default. The fields of `hosts` are their ids.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from strongroom.errors import NotFound, PreconditionFailed
 from tenants.tables import settings_versions, tenants
 
 Document = Mapping[str, Mapping[str, Any]]
-PARTS = ("brand", "bucket_defaults", "scanning", "sessions", "sign_up", "sso")
+PARTS = ("brand", "bucket_defaults", "scanning", "sessions", "sign_up", "sso", "hosts")
 MAX_VERSIONS = 500
 """So many are kept of a tenant; older ones go."""
 

@@ -19,6 +19,7 @@ providers = Table(
     Column("tenant_id", Uuid),
     Column("is_default", Boolean),
     Column("created_at", TIME),
+    Column("offered_as_host", Boolean),
 )
 plans = Table(
     "plans",

@@ -19,6 +19,7 @@ from strongroom.imports import service as imports
 from strongroom.isolation import service as isolation
 from strongroom.jobs.queue import Job, run_again
 from strongroom.life import service as life
+from strongroom.mirrors import service as mirrors
 from strongroom.moving import service as moving
 from strongroom.quotas import mailing as quota_mail
 from strongroom.quotas import service as quotas
@@ -32,6 +33,7 @@ from strongroom.usage import recorder
 from strongroom.usage import service as usage
 
 from tenants import repository
+from tenants.hosts import MIRROR, SETTLE
 from tenants.models import Tenant, TenantStatus
 
 HOUSEKEEPING = "tenant.housekeeping"
@@ -88,6 +90,14 @@ def _leave_providers(runtime: Runtime, tenant: Tenant, _ids: Ids) -> None:
     moving.leave_providers(runtime, tenant)
 
 
+def _mirror(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:
+    mirrors.run(runtime, tenant, ids)
+
+
+def _settle_mirrors(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:
+    mirrors.settle(runtime, tenant, ids)
+
+
 def _export(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:
     writing.run(runtime, tenant, ids)
 
@@ -113,6 +123,8 @@ DAILY: tuple[Callable[[Runtime, Tenant], object], ...] = (
     takeout.expire,
     isolation.forget_old,
     checks.reconcile,
+    mirrors.reconcile,
+    mirrors.settle,
     moving.leave_providers,
 )
 
@@ -140,6 +152,8 @@ TENANT_JOBS: dict[str, Callable[[Runtime, Tenant, Ids], None]] = {
     quotas.MAIL: _mail_quota,
     moving.MOVE: _move,
     moving.LEAVE: _leave_providers,
+    MIRROR: _mirror,
+    SETTLE: _settle_mirrors,
     writing.WRITE: _export,
     writing.EXPIRE: _expire_exports,
 }

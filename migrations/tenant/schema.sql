@@ -1,6 +1,6 @@
 -- The prepared script of a new tenant: the state at the newest revision. tests/db compares it with the chain of migrations.
 CREATE TABLE alembic_version (version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY);
-INSERT INTO alembic_version VALUES ('0003');
+INSERT INTO alembic_version VALUES ('0004');
 
 CREATE TABLE users (
     id uuid PRIMARY KEY,
@@ -190,10 +190,25 @@ CREATE TABLE move_failures (
 CREATE TABLE byte_claims (
     version_id uuid NOT NULL,
     provider_id uuid NOT NULL,
-    purpose text NOT NULL CHECK (purpose IN ('copy', 'removal')),
+    purpose text NOT NULL CHECK (purpose IN ('copy', 'mirror', 'removal')),
     until timestamptz NOT NULL,
     PRIMARY KEY (version_id, provider_id)
 );
+
+-- Where else a version's bytes lie, or are to lie: a row for each host that its bucket is mirrored to. at: of what is stored, when it
+-- was; of anything else, when it is to be tried. attempts: begun; whoever began an earlier one may not say how it went.
+CREATE TABLE mirrors (
+    version_id uuid NOT NULL REFERENCES versions ON DELETE CASCADE,
+    provider_id uuid NOT NULL,
+    size_bytes bigint NOT NULL,
+    state varchar(8) NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'stored', 'failed')),
+    attempts integer NOT NULL DEFAULT 0,
+    problem varchar(300) NOT NULL DEFAULT '',
+    provider_tag varchar(128) NOT NULL DEFAULT '',
+    at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (version_id, provider_id)
+);
+CREATE INDEX mirrors_open ON mirrors (provider_id, at) WHERE state <> 'stored';
 
 -- The BLAKE3 of each 4 MiB of a version that has more than one block; of one with a single block it is the version's blake3.
 CREATE TABLE blocks (

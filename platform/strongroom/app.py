@@ -33,6 +33,7 @@ from strongroom.http.permissions import check_all_views
 from strongroom.http.problems import CONTENT_TYPE, ProblemSchema, install_problem_handlers
 from strongroom.imports.api import blueprint as imports
 from strongroom.isolation.api import blueprint as isolation
+from strongroom.mirrors.api import blueprint as hosts
 from strongroom.objects.api import blueprint as objects
 from strongroom.operating.domains_api import blueprint as operator_domains
 from strongroom.operating.fleet_api import blueprint as operator_fleet
@@ -55,7 +56,8 @@ from strongroom.users.api import blueprint as users
 
 API_BLUEPRINTS = (
     auth, oidc, signup, users, api_keys, buckets, archives, files, blocks, objects, imports, direct_uploads, tus, sharex, stats, tenant,
-    tenant_settings, own_providers, sso, domains, exports, isolation, operator_api, operator_fleet, operator_domains, operator_plans,
+    tenant_settings, own_providers, sso, hosts, domains, exports, isolation, operator_api, operator_fleet, operator_domains,
+    operator_plans,
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ from strongroom.security.outbound import Outbound
 from strongroom.security.txt_records import TxtLookup
 from strongroom.storage.base import Provider
 from strongroom.storage.bound import TenantStorage
+from strongroom.storage.outages import Outages
 from strongroom.storage.providers import make_provider, make_tenants_provider
 from tenants import placement, repository
 from tenants.models import ProviderInfo, Tenant
@@ -53,6 +54,7 @@ class Runtime:
         self.txt_lookup = TxtLookup(settings)
         self.registry = Registry(settings, self.databases)
         self.announcer = Announcer(make_broker(settings, lambda: self.celery), settings.worker_processes)
+        self.outages = Outages()
         self._providers: dict[UUID, tuple[float, Provider, UUID | None]] = {}
         self._shares: WeakValueDictionary[UUID, threading.Semaphore] = WeakValueDictionary()
         self._lock = threading.Lock()

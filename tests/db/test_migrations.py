@@ -104,7 +104,7 @@ def columns(world: World, schema: str) -> dict[str, dict[str, str]]:
 
 TYPES = {
     "UUID": "uuid", "TEXT": "text", "BIGINT": "int8", "INTEGER": "int4", "BOOLEAN": "bool", "JSONB": "jsonb", "BYTEA": "bytea",
-    "DATE": "date", "VARCHAR(200)": "varchar", "VARCHAR(255)": "varchar",
+    "DATE": "date", "VARCHAR": "varchar",
     "TIMESTAMP WITH TIME ZONE": "timestamptz", "TEXT[]": "_text", "xid8": "xid8",
 }  # fmt: skip
 
@@ -113,7 +113,7 @@ def in_code(metadata: MetaData) -> dict[str, dict[str, str]]:
     from sqlalchemy.dialects import postgresql  # noqa: PLC0415 - only here
 
     def name(table: Table) -> dict[str, str]:
-        return {column.name: TYPES[column.type.compile(dialect=postgresql.dialect())] for column in table.columns}
+        return {column.name: TYPES[column.type.compile(dialect=postgresql.dialect()).partition("(")[0]] for column in table.columns}
 
     return {table.name: name(table) for table in metadata.tables.values()}
 

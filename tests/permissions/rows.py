@@ -49,6 +49,7 @@ OBJECT = {"bucket": "nowhere", "path": "some/file.txt"}
 UPLOAD = {"upload_id": NO_ID}
 PROVIDER = {"provider_id": NO_ID}
 CONNECTION = {"connection": "none"}
+HOST = {"host_id": NO_ID}
 DOMAIN = {"domain": "nobodys.example.com"}
 SLUG = {"slug": "nobody-here"}
 EMPTY: dict[str, Any] = {"json": {}}
@@ -129,6 +130,14 @@ ROWS: dict[tuple[str, str], Row] = {
     ("isolation.get_report", "GET"): Row(tenant("admin", "stats:read")),
     ("isolation.list_keys", "GET"): Row(SHARED),
     ("tenant.get_quota", "GET"): Row(tenant("viewer", "stats:read")),
+    ("hosts.list_hosts", "GET"): Row(tenant("admin", "admin")),
+    ("hosts.add_host", "POST"): Row(tenant("admin", "admin"), send=EMPTY),
+    ("hosts.list_host_providers", "GET"): Row(tenant("admin", "admin")),
+    ("hosts.get_host", "GET"): Row(tenant("admin", "admin"), HOST),
+    ("hosts.update_host", "PATCH"): Row(tenant("admin", "admin"), HOST, EMPTY),
+    ("hosts.remove_host", "DELETE"): Row(tenant("admin", "admin"), HOST),
+    ("hosts.retry_host", "POST"): Row(tenant("admin", "admin"), HOST),
+    ("hosts.list_file_mirrors", "GET"): Row(tenant("viewer", "files:read"), FILE),
     ("own_providers.list_own_providers", "GET"): Row(tenant("admin", "admin")),
     ("own_providers.add_own_provider", "POST"): Row(tenant("admin", "admin"), send=EMPTY),
     ("own_providers.update_own_provider", "PATCH"): Row(tenant("admin", "admin"), PROVIDER, EMPTY),

@@ -12,7 +12,9 @@ from strongroom.buckets.tables import buckets
 from strongroom.db.ids import new_id
 from strongroom.errors import ValidationFailed
 from strongroom.events.service import emit
+from strongroom.jobs.queue import enqueue
 from strongroom.runtime import Runtime
+from tenants.hosts import SETTLE
 from tenants.models import Tenant
 
 NAME_PATTERN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
@@ -60,6 +62,8 @@ def update_bucket(runtime: Runtime, tenant: Tenant, principal: Principal, name: 
     with runtime.tenant(tenant) as connection:
         former = repository.get_bucket(connection, name)
         bucket = repository.update_bucket(connection, name, **check_policy(policy)) if policy else former
+        if tenant.settings.hosts and former.serve_unscanned != bucket.serve_unscanned:
+            enqueue(connection, SETTLE, {}, dedupe_key="all")  # more files are mirrored, or fewer
         emit(connection, "bucket.updated", bucket.id, _change(former, bucket), principal.actor)
     return bucket
 

@@ -12,9 +12,9 @@ from typing import Any
 from uuid import UUID
 
 from strongroom.config import Settings
-from strongroom.errors import NotFound, StorageUnavailable
+from strongroom.errors import DomainError, NotFound, StorageUnavailable
 from strongroom.events.service import emit
-from strongroom.files import claims, repository
+from strongroom.files import claims, copies, repository
 from strongroom.files.models import File, Status, Verdict
 from strongroom.files.service import event_data, remove
 from strongroom.runtime import Runtime
@@ -80,6 +80,8 @@ def _decide(
             return None
         if reading and reading.blocks is not None and len(reading.blocks) > DIGEST_BYTES:
             repository.insert_blocks(connection, file.version_id, reading.blocks)
+        if status == Status.AVAILABLE:
+            copies.want(connection, tenant, file.version_id)
         emit(connection, "file.verdict", file.id, {**event_data(file), "status": status, "verdict": verdict, "reason": reason})
     return verdict
 
@@ -231,12 +233,25 @@ class Reconciliation:
 
 
 def reconcile(runtime: Runtime, tenant: Tenant) -> Reconciliation:
-    """Compare what lies at the provider with the rows, in both directions, with a grace time for what is under way."""
-    orphans = sum(_remove_orphans(runtime, tenant, provider_id) for provider_id in runtime.provider_ids(tenant))
+    """Compare what lies at the provider with the rows, in both directions, with a grace time for what is under way.
+
+    Of mirrors only what is left over there is removed; see `mirrors.service.reconcile`. A host that does not answer has time.
+    """
+    orphans = sum(_remove_orphans_at(runtime, tenant, provider_id) for provider_id in runtime.provider_ids(tenant))
     missing = _find_missing(runtime, tenant)
     for version_id in missing:
         log.error("a version has no bytes", extra={"tenant_id": str(tenant.id), "version_id": str(version_id)})
     return Reconciliation(orphans, tuple(missing))
+
+
+def _remove_orphans_at(runtime: Runtime, tenant: Tenant, provider_id: UUID) -> int:
+    try:
+        return _remove_orphans(runtime, tenant, provider_id)
+    except DomainError:
+        if tenant.settings.host_at(provider_id) is None:
+            raise
+        log.warning("a host does not answer", extra={"tenant_id": str(tenant.id), "provider_id": str(provider_id)}, exc_info=True)
+        return 0
 
 
 def _remove_orphans(runtime: Runtime, tenant: Tenant, provider_id: UUID) -> int:

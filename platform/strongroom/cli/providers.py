@@ -40,15 +40,29 @@ def described(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("name")
 @click.option("--kind", type=click.Choice(sorted(KINDS)), required=True)
 @click.option("--default", "is_default", is_flag=True, help="New tenants are given this provider.")
+@click.option("--offer-as-host", is_flag=True, help="Tenants may mirror their files to it.")
 @described
 @command_options
-def add_provider(session: Session, name: str, kind: str, is_default: bool, **given: Any) -> None:
+def add_provider(session: Session, name: str, kind: str, is_default: bool, offer_as_host: bool, **given: Any) -> None:
     """Add a provider after having seen that everything works there."""
     config, secrets = _config(given) or {}, _secrets(given) or {}
     with session.runtime() as runtime:
         made = providers.add_provider(runtime, OPERATOR, name=name, kind=kind, config=config, secrets=secrets, default=is_default)
+        if offer_as_host:
+            made = providers.offer_as_host(runtime, OPERATOR, name, offered=True)
         shown = providers.shown(runtime, made)
     session.show(shown, f"Provider '{name}' is ready{' and the default' if is_default else ''}.")
+
+
+@provider.command(name="set")
+@click.argument("name")
+@click.option("--offer-as-host/--no-offer-as-host", "offered", required=True, help="Whether tenants may mirror their files to it.")
+@command_options
+def set_provider(session: Session, name: str, offered: bool) -> None:
+    """Let tenants mirror their files to a provider, or let no more of them begin to."""
+    with session.runtime() as runtime:
+        shown = providers.shown(runtime, providers.offer_as_host(runtime, OPERATOR, name, offered=offered))
+    session.show(shown, f"Provider '{name}' is {'' if offered else 'not '}offered to tenants for mirroring.")
 
 
 @provider.command(name="update")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -10,8 +9,9 @@ from sqlalchemy import Connection
 
 from strongroom.access import Anonymous, Principal, Visitor
 from strongroom.buckets import repository as buckets
-from strongroom.errors import NotFound, StorageUnavailable, Unauthenticated
+from strongroom.errors import NotFound, Unauthenticated
 from strongroom.files import repository
+from strongroom.files.mirrored import open_anywhere, open_at
 from strongroom.files.models import File, Grant
 from strongroom.files.paths import check_path
 from strongroom.files.service import check_downloadable
@@ -75,25 +75,15 @@ def storage_of(runtime: Runtime, tenant: Tenant, file: File) -> TenantStorage:
 
 
 def open_bytes(runtime: Runtime, tenant: Tenant, file: File) -> Reader:
-    """Open the bytes of a file's version.
+    """Open the bytes of a file's version; where its own provider fails, those of a mirror.
 
     Raises:
         NotFound: they are gone.
         StorageUnavailable: also when they are more or fewer than were stored, where that can be seen before they are sent.
     """
-    reader = storage_of(runtime, tenant, file).open(file.bucket_id, file.version_id)
-    if _real_size(reader) not in {None, file.size_bytes}:
-        reader.close()
-        raise StorageUnavailable("The bytes at the provider are not those that were stored.")
-    return reader
-
-
-def _real_size(reader: Reader) -> int | None:
-    """Return the size of a real file, which the kernel would send as it is; None for anything else."""
-    try:
-        return os.fstat(reader.fileno()).st_size  # type: ignore[attr-defined]  # absent where there is no file
-    except (AttributeError, OSError):
-        return None
+    if tenant.settings.hosts:
+        return open_anywhere(runtime, tenant, file)
+    return open_at(runtime, tenant, file, file.provider_id)
 
 
 def record_downloads(

@@ -87,11 +87,17 @@ class File:
 
 @dataclass(frozen=True)
 class Gone:
-    """A version whose row is gone, and where its bytes still lie."""
+    """A version whose row is gone, and where its bytes still lie. `mirrored_at`: at which providers besides its own."""
 
     version_id: UUID
     size_bytes: int
     provider_id: UUID
+    mirrored_at: tuple[UUID, ...] = ()
+
+    @property
+    def places(self) -> frozenset[UUID]:
+        """Every provider at which its bytes may lie."""
+        return frozenset({self.provider_id, *self.mirrored_at})
 
 
 @dataclass(frozen=True)

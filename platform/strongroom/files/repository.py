@@ -32,7 +32,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from strongroom.buckets.tables import buckets
 from strongroom.errors import NotFound
 from strongroom.files.models import File, Gone, Scan, Status, Verdict
-from strongroom.files.tables import blocks, export_segments, files, versions
+from strongroom.files.tables import blocks, export_segments, files, mirrors, versions
 
 # In the order of the fields of `File`, with those of `Scan` in the place of `scan`.
 COLUMNS = (
@@ -312,9 +312,16 @@ def list_blocks(connection: Connection, version_id: UUID, after: int, limit: int
 
 def delete_version(connection: Connection, version_id: UUID) -> Gone | None:
     """Remove a version's row; return what its bytes are, which the caller has purged by a job."""
-    query = delete(versions).where(versions.c.id == version_id)
-    row = connection.execute(query.returning(versions.c.id, versions.c.size_bytes, versions.c.provider_id)).first()
-    return Gone(row.id, row.size_bytes, row.provider_id) if row else None
+    found = _delete_versions(connection, versions.c.id == version_id)
+    return found[0] if found else None
+
+
+def _delete_versions(connection: Connection, which: ColumnElement[bool]) -> list[Gone]:
+    """Remove rows of versions; those of their mirrors go with them, and are read as they were before."""
+    gone = delete(versions).where(which).returning(versions.c.id, versions.c.size_bytes, versions.c.provider_id).cte("gone")
+    copies = select(mirrors.c.provider_id).where(mirrors.c.version_id == gone.c.id).correlate(gone)
+    rows = connection.execute(select(gone.c.id, gone.c.size_bytes, gone.c.provider_id, func.array(copies.scalar_subquery())))
+    return [Gone(*row[:3], tuple(row[3])) for row in rows]
 
 
 def claims_of(connection: Connection, version_id: UUID) -> tuple[str, dict[str, Any]]:
@@ -346,10 +353,9 @@ def due_for_purge(connection: Connection, limit: int) -> list[tuple[UUID, UUID]]
 
 def delete_file(connection: Connection, file_id: UUID) -> list[Gone]:
     """Remove a file with all its versions; return what their bytes are, which the caller has purged by a job."""
-    query = delete(versions).where(versions.c.file_id == file_id)
-    gone = connection.execute(query.returning(versions.c.id, versions.c.size_bytes, versions.c.provider_id)).all()
+    gone = _delete_versions(connection, versions.c.file_id == file_id)
     connection.execute(delete(files).where(files.c.id == file_id))
-    return [Gone(row.id, row.size_bytes, row.provider_id) for row in gone]
+    return gone
 
 
 def existing_versions(connection: Connection, version_ids: Sequence[UUID], provider_id: UUID | None = None) -> set[UUID]:

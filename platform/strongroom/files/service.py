@@ -172,8 +172,8 @@ def remove(connection: Connection, file_id: UUID, bucket_id: UUID) -> None:
     gone = repository.delete_file(connection, file_id)
     emit(connection, "file.purged", file_id, {"version_ids": [str(each.version_id) for each in gone]})
     buckets.count(connection, bucket_id, bytes_change=-sum(each.size_bytes for each in gone), files_change=-1)
-    for provider_id in {each.provider_id for each in gone}:
-        enqueue_purge(connection, provider_id, bucket_id, [each.version_id for each in gone if each.provider_id == provider_id])
+    for provider_id in {place for each in gone for place in each.places}:
+        enqueue_purge(connection, provider_id, bucket_id, [each.version_id for each in gone if provider_id in each.places])
     enqueue(connection, ROLL_UP, {}, dedupe_key="all")  # what is stored has changed
 
 

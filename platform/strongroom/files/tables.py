@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, Table, Text, Uuid
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, String, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 from strongroom.db.tables import TIME, tenant_metadata
@@ -54,6 +54,18 @@ byte_claims = Table(
     Column("provider_id", Uuid, primary_key=True),
     Column("purpose", Text),
     Column("until", TIME),
+)
+mirrors = Table(
+    "mirrors",
+    tenant_metadata,
+    Column("version_id", Uuid, primary_key=True),
+    Column("provider_id", Uuid, primary_key=True),
+    Column("size_bytes", BigInteger),
+    Column("state", String(8)),
+    Column("attempts", Integer),
+    Column("problem", String(300)),
+    Column("provider_tag", String(128)),
+    Column("at", TIME),
 )
 blocks = Table(
     "blocks",

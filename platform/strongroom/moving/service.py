@@ -16,7 +16,7 @@ from uuid import UUID
 from sqlalchemy import Connection, func
 
 from strongroom.events.service import emit
-from strongroom.files import claims
+from strongroom.files import claims, copies
 from strongroom.files.service import enqueue_purge
 from strongroom.jobs.queue import enqueue
 from strongroom.moving import repository
@@ -166,6 +166,8 @@ def _flip(runtime: Runtime, tenant: Tenant, target: UUID, stored: Stored, tag: s
     with runtime.tenant(tenant) as connection:
         claims.release(connection, [stored.id], target, claims.COPY)
         if repository.flip(connection, stored, target, tag):
+            copies.forget(connection, stored.id, target)  # no longer a mirror: its own place
+            copies.want(connection, tenant, stored.id)  # perhaps where it comes from
             kept_s = runtime.settings.moved_bytes_kept_s
             enqueue_purge(connection, stored.provider_id, stored.bucket_id, [stored.id], delay_s=kept_s)
             moved = {"moved_objects": moves.c.moved_objects + 1, "moved_bytes": moves.c.moved_bytes + stored.size_bytes}
@@ -178,6 +180,8 @@ def leave_providers(runtime: Runtime, tenant: Tenant) -> None:
     """Forget the providers at which nothing of a tenant is left; go on with a move that somebody's late upload has outrun."""
     tenant = _as_it_is(runtime, tenant)
     for provider_id in _sources(runtime, tenant, tenant.provider_id):
+        if tenant.settings.host_at(provider_id) is not None:
+            continue
         with runtime.tenant(tenant) as connection:
             left, failures = repository.count(connection, [provider_id]), len(repository.list_failures(connection))
             move = repository.get_move(connection)

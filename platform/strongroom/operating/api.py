@@ -210,8 +210,12 @@ def add_provider(body: dict[str, Any]) -> Any:
     )
 )
 def update_provider(body: dict[str, Any], name: str) -> Any:
-    """Replace a provider's configuration or secrets, after having seen that everything works with them."""
-    changed = providers.update_provider(runtime(), current_operator().email, name, config=body.get("config"), secrets=body.get("secrets"))
+    """Replace a provider's configuration or secrets, after having seen that everything works with them; offer it for mirroring."""
+    operator, offered = current_operator().email, body.pop("offered_as_host", None)
+    if offered is not None:
+        changed = providers.offer_as_host(runtime(), operator, name, offered=offered)
+    if body or offered is None:
+        changed = providers.update_provider(runtime(), operator, name, config=body.get("config"), secrets=body.get("secrets"))
     return providers.shown(runtime(), changed)
 
 

@@ -200,6 +200,17 @@ def _must_be_same_place(present: Provider, wanted: Provider) -> None:
         present.delete_prefix(prefix)
 
 
+def offer_as_host(runtime: Runtime, operator: str, name: str, *, offered: bool) -> ProviderInfo:
+    """Let tenants mirror their files to a provider, or let no more of them begin to; those that do go on.
+
+    Raises:
+        NotFound
+    """
+    info = registered.offer_as_host(runtime.databases, name, offered=offered)
+    operators.record(runtime.databases, operator, "provider.offer_as_host", name, {"offered": offered})
+    return info
+
+
 def delete_provider(runtime: Runtime, operator: str, name: str) -> None:
     """Forget a provider that no tenant uses; what may lie there is left alone.
 

@@ -128,11 +128,15 @@ class StatsSchema(Schema):
 SECRETS = {"description": "Secrets by name, as docs/guides/providers.md tells for each kind. Kept sealed, never shown."}
 
 
+OFFERED = {"description": "Tenants may mirror their files to it."}
+
+
 class ProviderChange(Schema):
     """A new configuration, new secrets, or both; each replaces the former one as a whole."""
 
     config = fields.Dict(keys=fields.String())
     secrets = fields.Dict(keys=fields.String(), load_only=True, metadata=SECRETS)
+    offered_as_host = fields.Boolean(metadata=OFFERED)
 
 
 class NewProviderSchema(Schema):
@@ -154,6 +158,7 @@ class ProviderSchema(Schema):
     config = fields.Dict(keys=fields.String())
     secrets_set = fields.List(fields.String(), metadata={"description": "The names of the secrets that are set."})
     is_default = fields.Boolean()
+    offered_as_host = fields.Boolean(metadata=OFFERED)
     created_at = fields.AwareDateTime(format="iso")
 
 

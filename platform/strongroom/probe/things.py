@@ -20,7 +20,7 @@ from strongroom.runtime import Runtime
 from strongroom.signup import service as signup
 from strongroom.signup.addresses import Mailbox
 from strongroom.users import service as users
-from tenants import repository
+from tenants import repository, settings
 from workers.handlers import handle
 
 BUCKET, OTHER_BUCKET, PATH = "probe-bucket", "probe-other", "probe/secret.txt"
@@ -55,6 +55,8 @@ SEND: dict[str, dict[str, Any]] = {
     "tus.override_method": {"headers": {**CHUNK, "X-HTTP-Method-Override": "PATCH"}, "data": b"x"},
     "own_providers.update_own_provider": {"json": {"config": {"bucket": "stolen"}}},
     "sso.update_connection": {"json": {"label": "stolen"}},
+    "hosts.update_host": {"json": {"name": "stolen"}},
+    "hosts.remove_host": {"query_string": {"keep_copies": "1"}},
     "console_files.archive": {"data": {"path": PATH}},
     "console_users.update": {"data": {"name": "stolen", "role": "viewer"}},
     "console_door.accept": {"data": {"name": "stolen", "password": "a password of some length"}},
@@ -153,14 +155,17 @@ def _export(runtime: Runtime, ask: Ask, party: Party) -> None:
 
 
 def _provider(runtime: Runtime, party: Party) -> None:
-    """A provider that the stand-in brought; it leads nowhere."""
+    """A provider that the stand-in brought, and a host there, which is paused; they lead nowhere."""
     provider_id = new_id()
     with runtime.databases.control() as connection:
         repository.insert_provider(
             connection, id=provider_id, name="probe", kind="filesystem", config={"root": f"/nonexistent/{party.canary}"},
             tenant_id=party.tenant.id, is_default=False,
         )  # fmt: skip
-    party.things["provider_id"] = str(provider_id)
+        host_id = new_id()
+        host = {"name": "probe", "provider_id": str(provider_id), "enabled": False, "created_at": party.tenant.created_at.isoformat()}
+        settings.change(connection, party.tenant.id, {"hosts": {str(host_id): host}}, actor={})
+    party.things.update(provider_id=str(provider_id), host_id=str(host_id))
 
 
 def find(things: dict[str, str], endpoint: str, argument: str) -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sqlalchemy import Connection as Database
+
 from strongroom.access import Principal
 from strongroom.errors import NotFound, PreconditionFailed, TooManyConnections
 from strongroom.events.service import emit
@@ -16,7 +18,7 @@ from strongroom.sso.models import Trouble
 from strongroom.sso.service import reset
 from strongroom.tenant_settings import service as settings
 from tenants import settings as registered
-from tenants import sso
+from tenants import sso, tenant_secrets
 from tenants.models import Tenant
 from tenants.settings import SettingsVersion
 
@@ -124,11 +126,14 @@ def _edit_once(
         connections[name] = dict(changed)
     if len(connections) > sso.MAX_CONNECTIONS:
         raise TooManyConnections(f"A tenant may have {sso.MAX_CONNECTIONS} identity providers.")
-    sealed = {}
-    if secret is not None and changed is not None:
-        sealed[sso.PREFIX + name] = sso.seal_secret(runtime.keys, tenant.id, sso.connection_of(name, changed), secret)
+
+    def put_secret(database: Database) -> None:
+        if secret is not None and changed is not None:
+            sealed = sso.seal_secret(runtime.keys, tenant.id, sso.connection_of(name, changed), secret)
+            tenant_secrets.put(database, tenant.id, sso.PREFIX + name, sealed)
+
     changes = {"sso": {"connections": connections or None}}
-    settings.update_settings(runtime, tenant, principal.actor, changes, expected=frozenset({present.version}), secrets=sealed)
+    settings.update_settings(runtime, tenant, principal.actor, changes, expected=frozenset({present.version}), beside=put_secret)
 
 
 def try_connection(runtime: Runtime, tenant: Tenant, name: str) -> list[Step]:

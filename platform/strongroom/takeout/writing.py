@@ -34,6 +34,8 @@ from tenants import settings as tenant_settings
 from tenants.models import Tenant
 
 log = logging.getLogger(__name__)
+NOT_TAKEN = frozenset({"brand", "hosts"})
+"""Parts of the settings: the brand goes by itself, and hosts are at providers that are here alone."""
 WRITE, EXPIRE = "tenant.export", "tenant.expire_exports"
 SEGMENT_BYTES, SEGMENT_ITEMS = 256 * 1024 * 1024, 1000
 
@@ -168,7 +170,7 @@ def _head(runtime: Runtime, tenant: Tenant, export: Export) -> dict[str, Any]:
         "made_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "tenant": {
             "id": str(tenant.id), "slug": tenant.slug, "name": tenant.name, "plan": tenant.plan, "limits": tenant.overrides, "brand": brand,
-            "settings": {part: chosen for part, chosen in settings.items() if part != "brand"},
+            "settings": {part: chosen for part, chosen in settings.items() if part not in NOT_TAKEN},
             "logo": base64.b64encode(logo[0]).decode() if logo else None, "created_at": tenant.created_at.isoformat(),
         },
     }  # fmt: skip

@@ -96,6 +96,7 @@ class SettingsChange(Schema):
     sessions = fields.Nested(SessionsPart)
     sign_up = fields.Nested(SignUpPart)
     sso = fields.Nested(SsoPart)
+    hosts = fields.Dict(keys=fields.String(), values=fields.Dict(), dump_only=True, metadata={"description": "By id; see /api/v1/hosts."})
 
 
 class SettingsSchema(SettingsChange):
@@ -142,6 +143,7 @@ def shown_parts(tenant: Tenant, settings: dict[str, dict[str, Any]]) -> dict[str
         "sessions": {**vars(SessionLengths()), **settings["sessions"]},
         "sign_up": {**vars(SignUpPolicy()), "domains": [], **settings.get("sign_up", {})},
         "sso": shown_sso(settings.get("sso", {})),
+        "hosts": settings.get("hosts", {}),
     }
 
 

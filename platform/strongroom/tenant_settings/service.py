@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -12,9 +12,10 @@ from strongroom.buckets.service import check_policy
 from strongroom.config import Settings
 from strongroom.errors import ValidationFailed
 from strongroom.events.service import emit
+from strongroom.jobs.queue import enqueue
 from strongroom.runtime import Runtime
+from tenants import hosts, sso
 from tenants import settings as registered
-from tenants import sso, tenant_secrets
 from tenants.branding import check_brand
 from tenants.models import SignUpMode, Tenant
 from tenants.settings import SettingsVersion
@@ -22,6 +23,7 @@ from tenants.sign_up import check_domains
 
 Changes = Mapping[str, Mapping[str, Any]]
 Actor = Mapping[str, Any]
+MAY_SERVE = "scanning.buckets_may_serve_unscanned"
 
 
 def get_settings(runtime: Runtime, tenant: Tenant) -> SettingsVersion:
@@ -48,11 +50,11 @@ def list_versions(runtime: Runtime, tenant: Tenant, *, before: int | None = None
 
 def update_settings(
     runtime: Runtime, tenant: Tenant, actor: Actor, changes: Changes, *, expected: frozenset[int] | None = None,
-    secrets: Mapping[str, bytes] = MappingProxyType({}),
+    beside: Callable[[Connection], object] = lambda _connection: None,
 ) -> SettingsVersion:  # fmt: skip
     """Change fields of the settings, all or none. They hold at once, in every process, for what comes from now on.
 
-    `secrets`: sealed secrets of the tenant by name, kept together with the change.
+    `beside`: what happens in the same transaction of the registry, before the whole is looked at.
 
     Raises:
         ValidationFailed
@@ -62,8 +64,7 @@ def update_settings(
 
     def act(connection: Connection) -> SettingsVersion:
         changed = registered.change(connection, tenant.id, checked, actor=actor, expected=expected)
-        for name, sealed in secrets.items():
-            tenant_secrets.put(connection, tenant.id, name, sealed)
+        beside(connection)
         _check_whole(runtime, connection, tenant, changed)
         return changed
 
@@ -93,11 +94,24 @@ def _act(runtime: Runtime, tenant: Tenant, actor: Actor, act: Callable[[Connecti
     with runtime.databases.control() as connection:
         former = registered.get(connection, tenant.id)
         present = act(connection)
+        hosts.keep(connection, tenant.id, former.settings[hosts.PART], present.settings[hosts.PART])
     if present.version != former.version:
         runtime.registry.forget()
         with runtime.tenant(tenant) as connection:
+            _tell_hosts(connection, present, actor)
             emit(connection, "settings.updated", tenant.id, {"version": present.version, "changes": present.changes}, actor)
     return present
+
+
+def _tell_hosts(connection: Connection, present: SettingsVersion, actor: Actor) -> None:
+    """Tell what became of hosts, and have the files follow: also where fewer or more of them may be given out than before."""
+    changed = {name: change for name, change in present.changes.items() if name.startswith(f"{hosts.PART}.")}
+    for name, change in changed.items():
+        before, after = change["from"], change["to"]
+        kind = "host.added" if before is None else "host.removed" if after is None else "host.updated"
+        emit(connection, kind, UUID(name.partition(".")[2]), {"name": (after or before)["name"]}, actor)
+    if changed or (MAY_SERVE in present.changes and present.settings[hosts.PART]):
+        enqueue(connection, hosts.SETTLE, {}, dedupe_key="all")
 
 
 def _checked(changes: Changes) -> dict[str, dict[str, Any]]:

@@ -290,5 +290,6 @@ def _drop_former(connection: Connection, bucket: Bucket, version_id: UUID) -> in
     gone = None if bucket.versioning else files.delete_version(connection, version_id)
     if gone is None:
         return 0
-    enqueue_purge(connection, gone.provider_id, bucket.id, [version_id])
+    for provider_id in gone.places:
+        enqueue_purge(connection, provider_id, bucket.id, [version_id])
     return gone.size_bytes

@@ -1,0 +1,1 @@
+"""Files mirrored to further providers, the hosts of a tenant."""
