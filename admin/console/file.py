@@ -14,6 +14,8 @@ from strongroom.files import service
 from strongroom.files.models import File, Status
 from strongroom.http.context import current_principal, current_tenant, runtime
 from strongroom.http.local_paths import local_path
+from strongroom.mirrors import hosts
+from strongroom.mirrors.schemas import shown_mirror
 from strongroom.usage.http import caller
 from strongroom.users import service as users
 
@@ -47,6 +49,7 @@ class FilePage(ConsoleView):
                 file, etag=f'"{file.etag}"', downloadable=_is_downloadable(file, open_to_all), created_by_name=names.get(file.created_by),
                 folder_url=address(f"{CONSOLE}/files/{file.bucket}/", prefix=f"{folder}/" if folder else None),
             ),
+            mirrors=[shown_mirror(each) for each in hosts.file_mirrors(runtime(), tenant, file.id)] if tenant.settings.hosts else [],
             versions=[_version(version, file, open_to_all, names) for version in versions],
         )  # fmt: skip
 

@@ -42,6 +42,7 @@ NAVIGATION = (
     Item("Users", "users", "/users/", Role.ADMIN, "Manage"),
     Item("API keys", "key", "/api-keys/", Role.MEMBER, "Manage"),
     Item("Storage", "database", "/storage/", Role.ADMIN, "Manage"),
+    Item("Mirrors", "copy", "/hosts/", Role.ADMIN, "Manage"),
     Item("Settings", "settings", "/settings/", Role.ADMIN, "Manage"),
     Item("Single sign-on", "login-2", "/sso/", Role.ADMIN, "Manage"),
     Item("Domains", "world", "/domains/", Role.ADMIN, "Manage"),

@@ -12,6 +12,7 @@ from admin.console.exports import Exports
 from admin.console.file import FilePage
 from admin.console.files import Files
 from admin.console.frame import ConsoleView
+from admin.console.hosts import Hosts
 from admin.console.isolation import Isolation
 from admin.console.quarantine import Quarantine
 from admin.console.settings import Settings
@@ -23,7 +24,7 @@ from admin.pages import CONSOLE
 
 PAGES: dict[str, type[ConsoleView]] = {
     "files": Files, "file": FilePage, "trash": Trash, "quarantine": Quarantine, "buckets": Buckets, "users": Users,
-    "api-keys": ApiKeys, "branding": Branding, "storage": Storage, "domains": Domains,
+    "api-keys": ApiKeys, "branding": Branding, "storage": Storage, "hosts": Hosts, "domains": Domains,
     "settings": Settings, "sso": SingleSignOn, "exports": Exports, "isolation": Isolation, "account": Account,
 }  # fmt: skip
 

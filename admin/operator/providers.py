@@ -126,6 +126,14 @@ class Providers(OperatorView):
         info = operated.set_default_provider(runtime(), current_operator().email, provider)
         return say(go(HERE), "good", f"New tenants are put on {info.name} from now on. Those that exist stay where they are.")
 
+    @acts("/<provider>/offer")
+    def offer(self, provider: str) -> Response:
+        """Let tenants mirror their files to a provider, or let no more of them begin to."""
+        offered = bool(field("offered"))
+        info = operated.offer_as_host(runtime(), current_operator().email, provider, offered=offered)
+        told = "Tenants may mirror their files to it." if offered else "Those who mirror there go on; nobody else can begin to."
+        return say(go(HERE), "good", f"{info.name}: {told}")
+
     def _form(self, kind: Kind, values: dict[str, Any], errors: dict[str, str], provider: str | None = None, status: int = 200) -> Response:
         secrets_set = _present(provider)[1] if provider else frozenset()
         form = provider_pages.form_values(kind, HERE, values, quote(provider, safe="") if provider else None, secrets_set)

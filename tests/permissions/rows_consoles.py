@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.permissions.rows import ANYBODY, CONNECTION, DOMAIN, FILE, NO_ID, PLATFORM, ROLES, SHARED, SIGN_IN, SLUG, USER, Row, Who
+from tests.permissions.rows import ANYBODY, CONNECTION, DOMAIN, FILE, HOST, NO_ID, PLATFORM, ROLES, SHARED, SIGN_IN, SLUG, USER, Row, Who
 
 
 def console(least: str) -> Who:
@@ -55,6 +55,16 @@ ROWS: dict[tuple[str, str], Row] = {
     ("console_api_keys.index", "GET"): Row(MEMBERS),
     ("console_api_keys.create", "POST"): Row(MEMBERS),
     ("console_api_keys.revoke", "POST"): Row(MEMBERS, {"key_id": NO_ID}),
+    # Admins' pages: mirrors
+    ("console_hosts.index", "GET"): Row(ADMINS),
+    ("console_hosts.new", "GET"): Row(ADMINS),
+    ("console_hosts.add", "POST"): Row(ADMINS),
+    ("console_hosts.edit", "GET"): Row(ADMINS, HOST),
+    ("console_hosts.update", "POST"): Row(ADMINS, HOST),
+    ("console_hosts.pause", "POST"): Row(ADMINS, HOST),
+    ("console_hosts.resume", "POST"): Row(ADMINS, HOST),
+    ("console_hosts.retry", "POST"): Row(ADMINS, HOST),
+    ("console_hosts.remove", "POST"): Row(ADMINS, HOST),
     # Admins' pages
     ("console_trash.purge", "POST"): Row(ADMINS, FILE),
     ("console_quarantine.index", "GET"): Row(ADMINS),
@@ -138,6 +148,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("operator_console_domains.remove", "POST"): Row(OPERATOR_ADMINS, {**SLUG, **DOMAIN}),
     ("operator_console_providers.index", "GET"): Row(OPERATORS),
     ("operator_console_providers.make_default", "POST"): Row(OPERATOR_ADMINS, PROVIDER),
+    ("operator_console_providers.offer", "POST"): Row(OPERATOR_ADMINS, PROVIDER),
     ("operator_console_providers.test", "POST"): Row(OPERATOR_ADMINS, PROVIDER),
     ("operator_console_providers.new", "GET"): Row(OPERATOR_ADMINS),
     ("operator_console_providers.add", "POST"): Row(OPERATOR_ADMINS),

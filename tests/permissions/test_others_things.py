@@ -154,7 +154,7 @@ def test_anothers_thing_is_as_unknown_as_nobodys(shared_world: World, stage: Sta
 # In the query, the body, the headers
 
 Build = Callable[[Stage, str], dict[str, Any]]
-NAMING = {"cursor", "version", "bucket", "token", "refresh_token", "file_ids", "paths", "block_hashes", "if_match"}
+NAMING = {"cursor", "version", "bucket", "token", "refresh_token", "file_ids", "paths", "block_hashes", "if_match", "provider_id"}
 """Fields of queries and bodies that name what a tenant has."""
 OWN_CHOICE = {"path", "prefix", "q", "name", "email", "parts", "numbers"}
 """Those that mean something in a bucket or upload that is named beside them."""
@@ -223,6 +223,7 @@ FIELDS: dict[tuple[str, str, str], Field] = {
     ("post", "/api/v1/auth/signup/complete", "token"): Field(
         "console_signup.token", lambda _, each: {"json": {"token": each, "password": "of some length", "name": "x"}}
     ),
+    ("post", "/api/v1/hosts", "provider_id"): Field("provider_id", lambda _, each: {"json": {"name": "x", "provider_id": each}}),
     ("post", "/api/v1/auth/refresh", "refresh_token"): Field("refresh", lambda _, each: {"json": {"refresh_token": each}}),
 }  # fmt: skip
 HEADERS: dict[str, Field] = {

@@ -289,6 +289,7 @@ def reconcile(runtime: Runtime, tenant: Tenant) -> int:
 
 def _find_lost(place: Place) -> int:
     storage, after, total = place.runtime.storage(place.tenant, place.host.provider_id), None, 0
+    next(storage.list(), None)  # fails where there is nothing at all: a disk that is not mounted has lost no copies
     while True:
         with place.runtime.tenant(place.tenant) as connection:
             rows = repository.stored_after(connection, place.host.provider_id, after, BATCH)

@@ -64,7 +64,7 @@ LEFT_OUT = {
     "sessions": "secrets", "idempotency_keys": "secrets", "used_links": "links are signed by a key that stays behind",
     "uploads": "not complete", "parts": "not complete", "moves": "of this deployment", "move_failures": "of this deployment",
     "byte_claims": "of this deployment", "blocks": "made anew of the bytes", "counters": "made anew of the rows",
-    "transfer": "of this deployment",
+    "transfer": "of this deployment", "mirrors": "of this deployment",
     "exports": "of this deployment", "export_segments": "of this deployment", "export_items": "of this deployment",
     "alembic_version": "of this deployment", "isolation_reports": "of this deployment",
 }  # fmt: skip
