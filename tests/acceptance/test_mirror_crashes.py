@@ -34,7 +34,7 @@ def test_killed_workers_during_mirroring(
     config = rclone_server.config(endpoint_url=proxy.url, timeout_s=60)
     body = {"name": "there", "kind": "s3", "config": config, "secrets": rclone_server.secrets()}
     assert made.operator().post("/operator/api/v1/providers", json=body).status_code == 201
-    assert made.operator().patch("/operator/api/v1/providers/there", json={"offered_as_host": True}).status_code == 200
+    assert made.operator().request("PATCH", "/operator/api/v1/providers/there", json={"offered_as_host": True}).status_code == 200
     (offered,) = [each for each in tenant.owner.get("/api/v1/hosts/providers").json()["items"] if each["name"] == "there"]
     host = tenant.owner.post("/api/v1/hosts", json={"name": "there", "provider_id": offered["id"]})
     assert host.status_code == 201, host.text
@@ -49,7 +49,7 @@ def test_killed_workers_during_mirroring(
     versions = {file["version_id"].replace("-", ""): file["size_bytes"] for file in files}
     assert lying(rclone_server, tenant) == versions
     assert psutil.pid_exists(made.workers()[0])
-    assert tenant.owner.delete(f"/api/v1/hosts/{host.json()['id']}").status_code == 204
+    assert tenant.owner.request("DELETE", f"/api/v1/hosts/{host.json()['id']}").status_code == 204
     wait_until(lambda: not lying(rclone_server, tenant), MIRRORED_S, "the copies to be removed")
     for path, data in CONTENTS.items():
         assert tenant.owner.download("media", path).content == data, path

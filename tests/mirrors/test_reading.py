@@ -23,8 +23,6 @@ URL = object_url("media", "a.bin")
 @pytest.fixture
 def away(world: World, tenant: Tenant, client: Client, place: ProviderInfo, far: ProviderInfo) -> str:  # noqa: F811 - a fixture
     """A file at an S3 server, mirrored to a folder."""
-    if not world.rows(tenant, "buckets"):
-        world.create_bucket(tenant)
     world.sql("UPDATE strongroom.tenants SET provider_id = %(to)s WHERE id = %(id)s", to=far.id, id=tenant.id)
     world.sql("INSERT INTO strongroom.tenant_providers (tenant_id, provider_id) VALUES (%(id)s, %(to)s)", to=far.id, id=tenant.id)
     world.runtime.registry.forget()
@@ -65,7 +63,7 @@ def test_from_the_mirror_while_its_own_provider_is_down(world: World, client: Cl
     assert client.get(URL).data == DATA
 
 
-@pytest.mark.usefixtures("away")
+@pytest.mark.usefixtures("bucket", "away")
 def test_a_download_that_breaks_off_goes_on(client: Client, line: Outage) -> None:  # noqa: F811
     line.begin(Fault.CUT, cut_after=PIECE_BYTES)
     try:
@@ -74,7 +72,7 @@ def test_a_download_that_breaks_off_goes_on(client: Client, line: Outage) -> Non
         line.end()
 
 
-@pytest.mark.usefixtures("away")
+@pytest.mark.usefixtures("bucket", "away")
 def test_without_a_mirror_it_is_as_it_was(world: World, tenant: Tenant, client: Client, line: Outage) -> None:  # noqa: F811
     world.tenant_sql(tenant, "UPDATE {t}.mirrors SET state = 'pending'")
     line.begin(Fault.RESET)

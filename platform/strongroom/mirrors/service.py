@@ -62,11 +62,14 @@ class Place:
 
 
 def settle(runtime: Runtime, tenant: Tenant, ids: Mapping[str, Any] | None = None) -> None:
-    """Find out what has to be at the tenant's hosts: forget and remove what has not, note what is missing, have it copied."""
-    ids, ends = ids or {}, time.monotonic() + TURN_S
-    after = UUID(ids["after"]) if ids.get("after") else None
+    """Find out what has to be at the tenant's hosts: forget and remove what has not, note what is missing, have it copied.
+
+    `ids`: of the job; None: as every day, which nobody waits for.
+    """
+    ends, after = time.monotonic() + TURN_S, UUID(ids["after"]) if ids and ids.get("after") else None
+    kept = {AGAIN: True} if ids is None or ids.get(AGAIN) else {}
     if after is None and not _drop(runtime, tenant, ends):
-        _go_on(runtime, tenant, {})
+        _go_on(runtime, tenant, kept)
         return
     hosts = [host for host in tenant.settings.hosts if host.enabled]
     while hosts:
@@ -75,17 +78,17 @@ def settle(runtime: Runtime, tenant: Tenant, ids: Mapping[str, Any] | None = Non
         if is_last:
             break
         if time.monotonic() > ends:
-            _go_on(runtime, tenant, {"after": str(after)})
+            _go_on(runtime, tenant, {"after": str(after), **kept})
             return
     with runtime.tenant(tenant) as connection:
         for host in hosts:
             _enqueue(connection, host)
-        run_again(connection, SETTLE, ids, CHECKS_END_S)
+        run_again(connection, SETTLE, kept, CHECKS_END_S)
 
 
 def _go_on(runtime: Runtime, tenant: Tenant, ids: dict[str, Any]) -> None:
     with runtime.tenant(tenant) as connection:
-        enqueue(connection, SETTLE, ids, dedupe_key="all" if not ids else "go on")
+        enqueue(connection, SETTLE, ids, dedupe_key="go on" if ids.get("after") else "all")
 
 
 def _enqueue(connection: Connection, host: Host, **more: Any) -> None:

@@ -27,7 +27,3 @@ class Outages:
         """Tell whether a provider has failed a tenant within the last seconds."""
         until = self._until.get((tenant_id, provider_id))
         return until is not None and until > time.monotonic()
-
-    def forget(self, tenant_id: UUID, provider_id: UUID) -> None:
-        """A provider works again."""
-        self._until.pop((tenant_id, provider_id), None)

@@ -1,0 +1,84 @@
+"""A tenant mirrors to a provider of its own, which nobody else can name; and what the table of mirrors costs."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+import pytest
+from strongroom.db.ids import new_id
+from strongroom.mirrors import service as mirrors
+from strongroom.storage import outages
+from strongroom.storage.outages import Outages
+
+from tenants.models import Tenant
+from tests.factories import World, ok, problem
+from tests.mirrors.conftest import HOSTS
+from tests.moving.conftest import present
+from tests.services.s3server import S3Server
+
+PROVIDERS = "/api/v1/tenant/providers"
+
+
+def test_to_a_provider_of_its_own(world: World, rclone_server: S3Server) -> None:
+    """Which is reached through the guard, is nobody else's, and stays while copies are there."""
+    open_world = world.again(outbound_allow=["127.0.0.1/32"], outbound_ports=[urlsplit(rclone_server.endpoint_url).port])
+    tenant = open_world.create_tenant(own_providers=1)
+    client = open_world.client(open_world.create_user(tenant))
+    stranger = open_world.client(open_world.create_user(open_world.create_tenant(own_providers=1)))
+    open_world.create_bucket(tenant)
+    body = {"name": "ours", "kind": "s3", "config": rclone_server.config(), "secrets": rclone_server.secrets()}
+    own = ok(client.post(PROVIDERS, json=body), 201)
+    for provider_id in (own["id"], str(new_id())):
+        problem(stranger.post(HOSTS, json={"name": "x", "provider_id": provider_id}), 404, "not_found")
+    host = ok(client.post(HOSTS, json={"name": "x", "provider_id": own["id"]}), 201)
+    assert (host["provider"], host["kind"], host["is_main"]) == ("ours", "s3", False)
+    file = open_world.upload(client)
+    for _ in range(2):
+        open_world.run_jobs()
+    (copy,) = open_world.runtime.storage(tenant, present(open_world, tenant).settings.hosts[0].provider_id).list()
+    assert (str(copy[1]), copy[2].size_bytes) == (file["version_id"], file["size_bytes"])
+    problem(client.delete(f"{PROVIDERS}/{own['id']}"), 409, "provider_in_use")
+    ok(client.delete(f"{HOSTS}/{host['id']}", query_string={"keep_copies": "1"}), 204)
+    ok(client.delete(f"{PROVIDERS}/{own['id']}"), 204)
+    problem(client.post("/api/v1/tenant/settings/versions/2/restore"), 422, "validation_failed")
+
+
+def test_without_its_plan_it_brings_none(world: World, rclone_server: S3Server) -> None:
+    """An inner address is refused where the operator has not allowed it; so is an own provider where the plan has none."""
+    open_world = world.again(outbound_allow=["127.0.0.1/32"], outbound_ports=[urlsplit(rclone_server.endpoint_url).port])
+    tenant = open_world.create_tenant(own_providers=1)
+    owner = open_world.create_user(tenant)
+    body = {"name": "ours", "kind": "s3", "config": rclone_server.config(), "secrets": rclone_server.secrets()}
+    own = ok(open_world.client(owner).post(PROVIDERS, json=body), 201)
+    closed = world.client(owner)
+    problem(closed.post(HOSTS, json={"name": "x", "provider_id": own["id"]}), 503, "storage_unavailable")
+    world.sql("UPDATE strongroom.tenants SET limits = '{}' WHERE id = %(id)s", id=tenant.id)
+    open_world.runtime.registry.forget()
+    problem(open_world.client(owner).post(HOSTS, json={"name": "x", "provider_id": own["id"]}), 403, "forbidden")
+
+
+def test_the_table_is_small(world: World, tenant: Tenant) -> None:
+    """It is multiplied by the number of tenants: no TOAST table, and one index beside its key."""
+    table = f"'{tenant.ref.role}.mirrors'::regclass"
+    (row,) = world.sql(f"SELECT reltoastrelid FROM pg_class WHERE oid = {table}")  # noqa: S608 - a role's name
+    assert row["reltoastrelid"] == 0
+    assert len(world.sql(f"SELECT indexrelid FROM pg_index WHERE indrelid = {table}")) == 2  # noqa: S608 - a role's name
+
+
+def test_the_daily_look_of_a_tenant_without_hosts_leaves_no_jobs(world: World, tenant: Tenant) -> None:
+    mirrors.settle(world.runtime, tenant)
+    assert mirrors.reconcile(world.runtime, tenant) == 0
+    assert world.jobs(tenant) == []
+
+
+def test_outages_are_remembered_for_a_tenant_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, (tenant, other, provider) = Outages(), (new_id() for _ in range(3))
+    made.note(tenant, provider)
+    assert (made.knows(tenant, provider), made.knows(other, provider)) == (True, False)
+    for _ in range(outages.MOST + 5):
+        made.note(new_id(), provider)
+    assert len(made._until) == outages.MOST
+    monkeypatch.setattr(outages, "REMEMBERED_S", -1.0)
+    late = Outages()
+    late.note(tenant, provider)
+    assert not late.knows(tenant, provider)
