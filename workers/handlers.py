@@ -20,6 +20,7 @@ from strongroom.isolation import service as isolation
 from strongroom.jobs.queue import Job, run_again
 from strongroom.life import service as life
 from strongroom.mirrors import service as mirrors
+from strongroom.mirrors import settling
 from strongroom.moving import service as moving
 from strongroom.quotas import mailing as quota_mail
 from strongroom.quotas import service as quotas
@@ -95,7 +96,7 @@ def _mirror(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:
 
 
 def _settle_mirrors(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:
-    mirrors.settle(runtime, tenant, ids)
+    settling.settle(runtime, tenant, ids)
 
 
 def _export(runtime: Runtime, tenant: Tenant, ids: Ids) -> None:
@@ -123,8 +124,8 @@ DAILY: tuple[Callable[[Runtime, Tenant], object], ...] = (
     takeout.expire,
     isolation.forget_old,
     checks.reconcile,
-    mirrors.reconcile,
-    mirrors.settle,
+    settling.reconcile,
+    settling.settle,
     moving.leave_providers,
 )
 

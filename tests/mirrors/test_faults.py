@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 from strongroom.checks import service as checks
 from strongroom.files import claims
-from strongroom.mirrors import repository
+from strongroom.mirrors import repository, settling
 from strongroom.mirrors import service as mirrors
 
 from tenants.models import ProviderInfo, Tenant
@@ -120,7 +120,7 @@ def test_reconciling_in_both_directions(world: World, tenant: Tenant, client: Cl
     assert checks.reconcile(world.runtime, present(world, tenant)).bytes_without_row == 0, "they have a grace time"
     assert checks.reconcile(eager.runtime, present(eager, tenant)).bytes_without_row == 2
     assert (stray.exists(), unfinished.exists(), path_of(world, tenant, place, kept).exists()) == (False, False, True)
-    assert mirrors.reconcile(world.runtime, present(world, tenant)) == 2
+    assert settling.reconcile(world.runtime, present(world, tenant)) == 2
     assert counts(client, host) == (1, 0, 2)
     assert "not there any more" in file_at(client, lost)["problem"]
     world.run_due_jobs()
@@ -137,7 +137,7 @@ def test_housekeeping_goes_on_without_a_host(world: World, tenant: Tenant, clien
     try:
         tenant = present(world, tenant)
         assert checks.reconcile(world.runtime, tenant).missing == ()
-        assert mirrors.reconcile(world.runtime, tenant) == 0
+        assert settling.reconcile(world.runtime, tenant) == 0
         assert counts(client, host) == (1, 0, 0)
     finally:
         root.with_name("away").rename(root)
@@ -153,7 +153,7 @@ def test_what_a_dead_worker_left_is_in_nobodys_way(world: World, tenant: Tenant,
     ok(client.patch(f"{HOSTS}/{host['id']}", json={"enabled": True}))
     tenant = present(world, tenant)
     world.sql("UPDATE strongroom.jobs SET state = 'parked' WHERE kind = 'hosts.mirror' AND state = 'queued'")
-    mirrors.settle(world.runtime, tenant)
+    settling.settle(world.runtime, tenant)
     with world.runtime.tenant(tenant) as connection:
         (task,) = repository.take(connection, place.id, 4, 60.0)
         assert claims.take_for_mirror(connection, task.stored.id, place.id)
@@ -199,7 +199,7 @@ def test_a_file_that_goes_while_it_is_mirrored(
     with world.runtime.tenant(tenant) as connection:
         connection.execute(repository.update(repository.versions).values(status="available", verdict="clean"))
     world.sql("DELETE FROM strongroom.jobs WHERE kind = 'files.check'")
-    mirrors.settle(world.runtime, tenant)
+    settling.settle(world.runtime, tenant)
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(mirrors.run, world.runtime, tenant, {"provider_id": str(place.id)})
         assert held.begun.wait(60)
@@ -222,7 +222,7 @@ def test_two_workers_make_each_copy_once(
     world.run_jobs()
     host = add_host(client, place)
     tenant, held = present(world, tenant), Held(monkeypatch)
-    mirrors.settle(world.runtime, tenant)
+    settling.settle(world.runtime, tenant)
     with ThreadPoolExecutor(2) as pool:
         workers = [pool.submit(mirrors.run, world.runtime, tenant, {"provider_id": str(place.id)}) for _ in range(2)]
         assert held.begun.wait(60)

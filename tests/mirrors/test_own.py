@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from strongroom.db.ids import new_id
-from strongroom.mirrors import service as mirrors
+from strongroom.mirrors import settling
 from strongroom.storage import outages
 from strongroom.storage.outages import Outages
 
@@ -66,8 +66,8 @@ def test_the_table_is_small(world: World, tenant: Tenant) -> None:
 
 
 def test_the_daily_look_of_a_tenant_without_hosts_leaves_no_jobs(world: World, tenant: Tenant) -> None:
-    mirrors.settle(world.runtime, tenant)
-    assert mirrors.reconcile(world.runtime, tenant) == 0
+    settling.settle(world.runtime, tenant)
+    assert settling.reconcile(world.runtime, tenant) == 0
     assert world.jobs(tenant) == []
 
 

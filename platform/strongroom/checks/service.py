@@ -235,7 +235,7 @@ class Reconciliation:
 def reconcile(runtime: Runtime, tenant: Tenant) -> Reconciliation:
     """Compare what lies at the provider with the rows, in both directions, with a grace time for what is under way.
 
-    Of mirrors only what is left over there is removed; see `mirrors.service.reconcile`. A host that does not answer has time.
+    Of mirrors only what is left over there is removed; see `mirrors.settling.reconcile`. A host that does not answer has time.
     """
     orphans = sum(_remove_orphans_at(runtime, tenant, provider_id) for provider_id in runtime.provider_ids(tenant))
     missing = _find_missing(runtime, tenant)

@@ -1,4 +1,4 @@
-"""Copying to hosts, and finding out what has to be there. Knows no HTTP. Every function is idempotent.
+"""Copying to hosts. Knows no HTTP. Every function is idempotent.
 
 A copy is made by whoever has its row under a lease; it counts once it was held against the version's hashes, and its provider
 told of it. Each host has jobs of its own, so that one that is down delays no other; they give way after a while.
@@ -14,29 +14,25 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from strongroom.errors import DatabaseUnavailable, DomainError, NotFound, TenantBusy
-from strongroom.files import claims, copies
-from strongroom.files import repository as files
+from strongroom.errors import DatabaseUnavailable, DomainError, TenantBusy
+from strongroom.files import claims
 from strongroom.files.service import enqueue_purge
-from strongroom.files.tables import versions
 from strongroom.jobs.queue import AGAIN, enqueue, run_again
 from strongroom.mirrors import repository
 from strongroom.mirrors.models import Task
 from strongroom.moving.copying import Corrupt, SourceFailed, TargetFailed, copy
-from strongroom.moving.service import LEAVE
 from strongroom.runtime import Runtime
 from strongroom.storage.base import ObjectMeta
-from tenants.hosts import MIRROR, SETTLE
+from tenants.hosts import MIRROR
 from tenants.models import Host, Tenant
 
 log = logging.getLogger(__name__)
-AT_ONCE, BATCH, WALK = 4, 1000, 2000
+AT_ONCE = 4
 TURN_S = 30.0
 """After so long a job gives way to others and goes on as another one."""
 LEASE_S = 60.0
@@ -45,11 +41,6 @@ FAILED_S = (60.0, 300.0, 1800.0, 7200.0, 21600.0)
 """So long until a copy is tried again that could not be made: after the first attempt, the second …"""
 DOWN_S = (30.0, 60.0, 120.0, 300.0, 600.0)
 """The same for a host at which nothing could be done."""
-CHECKS_END_S = 900.0
-"""After so long hardly a check goes on that began before the hosts were changed; what one adds later waits for the daily look."""
-LEFT_S = 60.0
-"""After so long the bytes at a host that was removed are gone, and the provider can be let go of; else the daily look does it."""
-LOST = "Its copy was not there any more, or had been changed."
 
 
 @dataclass(frozen=True)
@@ -61,68 +52,9 @@ class Place:
     host: Host
 
 
-def settle(runtime: Runtime, tenant: Tenant, ids: Mapping[str, Any] | None = None) -> None:
-    """Find out what has to be at the tenant's hosts: forget and remove what has not, note what is missing, have it copied.
-
-    `ids`: of the job; None: as every day, which nobody waits for.
-    """
-    ends, after = time.monotonic() + TURN_S, UUID(ids["after"]) if ids and ids.get("after") else None
-    kept = {AGAIN: True} if ids is None or ids.get(AGAIN) else {}
-    if after is None and not _drop(runtime, tenant, ends):
-        _go_on(runtime, tenant, kept)
-        return
-    hosts = [host for host in tenant.settings.hosts if host.enabled]
-    while hosts:
-        with runtime.tenant(tenant) as connection:
-            after, is_last = _note_missing(connection, tenant, hosts, after)
-        if is_last:
-            break
-        if time.monotonic() > ends:
-            _go_on(runtime, tenant, {"after": str(after), **kept})
-            return
-    with runtime.tenant(tenant) as connection:
-        for host in hosts:
-            _enqueue(connection, host)
-        run_again(connection, SETTLE, kept, CHECKS_END_S)
-
-
-def _go_on(runtime: Runtime, tenant: Tenant, ids: dict[str, Any]) -> None:
-    with runtime.tenant(tenant) as connection:
-        enqueue(connection, SETTLE, ids, dedupe_key="go on" if ids.get("after") else "all")
-
-
-def _enqueue(connection: Connection, host: Host, **more: Any) -> None:
+def enqueue_for(connection: Connection, host: Host, **more: Any) -> None:
     """Have what is due at a host copied. One job that waits is enough, also where it waits for the host."""
     enqueue(connection, MIRROR, {"provider_id": str(host.provider_id), **more}, dedupe_key=str(host.provider_id))
-
-
-def _drop(runtime: Runtime, tenant: Tenant, ends: float) -> bool:
-    """Remove copies that belong to no host; False when there was not time enough for all."""
-    while True:
-        with runtime.tenant(tenant) as connection:
-            gone = repository.drop_unwanted(connection, tenant.settings.hosts, tenant.settings.scanning, BATCH)
-            for (provider_id, bucket_id), group in groupby(sorted(gone, key=_place), _place):
-                enqueue_purge(connection, provider_id, bucket_id, [row.version_id for row in group])
-                enqueue(connection, LEAVE, {}, dedupe_key="leave", delay_s=LEFT_S)
-        if len(gone) < BATCH:
-            return True
-        if time.monotonic() > ends:
-            return False
-
-
-def _place(row: Any) -> tuple[UUID, UUID]:
-    return row.provider_id, row.bucket_id
-
-
-def _note_missing(connection: Connection, tenant: Tenant, hosts: Sequence[Host], after: UUID | None) -> tuple[UUID | None, bool]:
-    """Look at the next versions; return the last one of them, and whether it is the last of all."""
-    walked = files.versions_after(connection, after, WALK)
-    if not walked:
-        return after, True
-    within = versions.c.id.between(walked[0].id, walked[-1].id)
-    for host in hosts:
-        copies.add(connection, host, tenant.settings.scanning, within)
-    return walked[-1].id, len(walked) < WALK
 
 
 def run(runtime: Runtime, tenant: Tenant, ids: Mapping[str, Any]) -> None:
@@ -131,7 +63,7 @@ def run(runtime: Runtime, tenant: Tenant, ids: Mapping[str, Any]) -> None:
     if wanted is None:
         with runtime.tenant(tenant) as connection:
             for each in tenant.settings.hosts:
-                _enqueue(connection, each, **{AGAIN: True})
+                enqueue_for(connection, each, **{AGAIN: True})
         return
     host = tenant.settings.host_at(UUID(wanted))
     if host is None or not host.enabled:
@@ -159,7 +91,7 @@ def _then(connection: Connection, host: Host, ids: Mapping[str, Any], ended: End
         more = {"provider_id": str(host.provider_id), "tries": tries + 1, **kept}
         enqueue(connection, MIRROR, more, dedupe_key=str(host.provider_id), delay_s=_of(DOWN_S, tries))
     elif not ended.has_time:
-        _enqueue(connection, host, **kept)
+        enqueue_for(connection, host, **kept)
     elif (due_s := repository.next_s(connection, host.provider_id)) is not None:
         more = {"provider_id": str(host.provider_id), **kept}
         enqueue(connection, MIRROR, more, dedupe_key=f"{host.provider_id} later", delay_s=max(1.0, due_s))
@@ -276,39 +208,3 @@ def _failed(place: Place, task: Task, problem: str, way: str) -> str:
         repository.mark_failed(connection, task, problem, _of(FAILED_S, task.attempt - 1))
         _let_go(connection, task)
     return way
-
-
-def reconcile(runtime: Runtime, tenant: Tenant) -> int:
-    """See that the copies at the hosts are there; have those made anew that are not. Return how many."""
-    lost = 0
-    for host in tenant.settings.hosts:
-        try:
-            lost += _find_lost(Place(runtime, tenant, host))
-        except DomainError:
-            context = {"tenant_id": str(tenant.id), "provider_id": str(host.provider_id)}
-            log.warning("the copies at a host cannot be looked at", extra=context, exc_info=True)
-    return lost
-
-
-def _find_lost(place: Place) -> int:
-    storage, after, total = place.runtime.storage(place.tenant, place.host.provider_id), None, 0
-    next(storage.list(), None)  # fails where there is nothing at all: a disk that is not mounted has lost no copies
-    while True:
-        with place.runtime.tenant(place.tenant) as connection:
-            rows = repository.stored_after(connection, place.host.provider_id, after, BATCH)
-        lost = [row.version_id for row in rows if not _is_whole(storage, row)]
-        if lost:
-            with place.runtime.tenant(place.tenant) as connection:
-                total += repository.make_again(connection, place.host.provider_id, lost, LOST)
-                _enqueue(connection, place.host)
-        if len(rows) < BATCH:
-            return total
-        after = rows[-1].version_id
-
-
-def _is_whole(storage: Any, row: Any) -> bool:
-    try:
-        found = storage.head(row.bucket_id, row.version_id)
-    except NotFound:
-        return False
-    return bool(found.size_bytes == row.size_bytes and found.tag[: repository.MAX_TAG] == row.provider_tag)
