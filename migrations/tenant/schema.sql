@@ -1,6 +1,6 @@
 -- The prepared script of a new tenant: the state at the newest revision. tests/db compares it with the chain of migrations.
 CREATE TABLE alembic_version (version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY);
-INSERT INTO alembic_version VALUES ('0004');
+INSERT INTO alembic_version VALUES ('0005');
 
 CREATE TABLE users (
     id uuid PRIMARY KEY,
@@ -20,10 +20,10 @@ CREATE TABLE users (
 CREATE TABLE sessions (
     id uuid PRIMARY KEY,
     user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
-    kind text NOT NULL CHECK (kind IN ('api', 'console')),
+    kind varchar(8) NOT NULL CHECK (kind IN ('api', 'console')),
     refresh_id uuid NOT NULL,
-    user_agent text NOT NULL DEFAULT '',
-    remote_addr text NOT NULL DEFAULT '',
+    user_agent varchar(200) NOT NULL DEFAULT '',
+    remote_addr varchar(64) NOT NULL DEFAULT '',
     created_at timestamptz NOT NULL DEFAULT now(),
     used_at timestamptz NOT NULL DEFAULT now(),
     expires_at timestamptz NOT NULL,
@@ -170,10 +170,10 @@ CREATE TABLE parts (
 CREATE TABLE moves (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     provider_id uuid NOT NULL,
-    state text NOT NULL CHECK (state IN ('running', 'done')),
+    state varchar(8) NOT NULL CHECK (state IN ('running', 'done')),
     moved_objects bigint NOT NULL DEFAULT 0,
     moved_bytes bigint NOT NULL DEFAULT 0,
-    problem text NOT NULL DEFAULT '',
+    problem varchar(300) NOT NULL DEFAULT '',
     began_at timestamptz NOT NULL DEFAULT now(),
     ended_at timestamptz
 );
@@ -181,7 +181,7 @@ CREATE TABLE moves (
 -- Versions that the move has left where they are, and why.
 CREATE TABLE move_failures (
     version_id uuid PRIMARY KEY REFERENCES versions ON DELETE CASCADE,
-    reason text NOT NULL,
+    reason varchar(300) NOT NULL,
     at timestamptz NOT NULL DEFAULT now()
 );
 
@@ -190,7 +190,7 @@ CREATE TABLE move_failures (
 CREATE TABLE byte_claims (
     version_id uuid NOT NULL,
     provider_id uuid NOT NULL,
-    purpose text NOT NULL CHECK (purpose IN ('copy', 'mirror', 'removal')),
+    purpose varchar(8) NOT NULL CHECK (purpose IN ('copy', 'mirror', 'removal')),
     until timestamptz NOT NULL,
     PRIMARY KEY (version_id, provider_id)
 );

@@ -85,6 +85,15 @@ def test_the_prepared_script_is_the_chain(world: World, tenant: Tenant) -> None:
     assert contents(world, walked.role) == contents(world, tenant.ref.role)
 
 
+def test_short_texts_need_no_second_table(world: World, tenant: Tenant) -> None:
+    """Neither where a tenant is made, nor where one that had them is migrated."""
+    walked = from_the_chain(world)
+    for role in (walked.role, tenant.ref.role):
+        rows = world.sql("SELECT relname FROM pg_class WHERE relnamespace = %(role)s::regnamespace AND reltoastrelid <> 0", role=role)
+        assert not {"sessions", "moves", "move_failures", "byte_claims", "mirrors", "identities"} & {row["relname"] for row in rows}
+        assert "versions" in {row["relname"] for row in rows}
+
+
 def test_a_tenants_version_is_the_newest(world: World, tenant: Tenant) -> None:
     assert tenant.schema_revision == migrate.head("tenant")
     assert world.rows(tenant, "alembic_version") == [{"version_num": migrate.head("tenant")}]

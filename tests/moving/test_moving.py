@@ -6,13 +6,14 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from strongroom.checks import service as checks
 from strongroom.db.ids import new_id
 from strongroom.errors import NotFound, StorageUnavailable
 from strongroom.files import claims
-from strongroom.moving import copying
+from strongroom.moving import copying, repository
 from strongroom.moving import service as moving
 from strongroom.moving.models import MoveState
 from strongroom.storage.keys import object_key
@@ -232,6 +233,14 @@ def test_a_corrupt_source_is_told_and_left(
     path.write_bytes(BIG)
     assert move(world, tenant, other).failures == (), "what was mended goes with the next run"
     assert world.runtime.provider_ids(tenant) == [other.id]
+
+
+def test_a_long_reason_is_cut_and_not_refused(world: World, tenant: Tenant, client: Client) -> None:
+    file = world.upload(client)
+    for reason in ("x" * 1000, "\N{SNOWMAN}" * 1000):  # noted for the first time, and again
+        with world.runtime.tenant(tenant) as connection:
+            repository.note_failure(connection, UUID(file["version_id"]), reason)
+            assert [each.reason for each in repository.list_failures(connection)] == [reason[:300]]
 
 
 def test_a_target_that_does_not_work_changes_nothing(

@@ -19,8 +19,6 @@ from strongroom.security.tokens import secret_matches
 from tenants.models import Tenant
 from tenants.sso import OWNERS
 
-MAX_USER_AGENT = 200
-
 
 def email_key(email: str) -> str:
     """Return the form under which e-mails are compared: NFKC, case folded."""
@@ -59,7 +57,7 @@ def begin_session(
     repository.note_login(connection, user_id)
     row = repository.insert_session(
         connection, lifetime_s=session_lifetime_s(runtime.settings, tenant), id=new_id(), user_id=user_id, kind=kind,
-        refresh_id=new_id(), user_agent=user_agent[:MAX_USER_AGENT], remote_addr=remote_addr,
+        refresh_id=new_id(), user_agent=user_agent, remote_addr=remote_addr,
     )  # fmt: skip
     return SessionGrant(user_id, row.id, row.refresh_id, row.expires_at)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import ARRAY, Column, LargeBinary, String, Table, Text, Uuid
 
-from strongroom.db.tables import TIME, tenant_metadata
+from strongroom.db.tables import TIME, ShortText, tenant_metadata
 
 users = Table(
     "users",
@@ -36,10 +36,10 @@ sessions = Table(
     tenant_metadata,
     Column("id", Uuid, primary_key=True),
     Column("user_id", Uuid),
-    Column("kind", Text),
+    Column("kind", ShortText(8)),
     Column("refresh_id", Uuid),
-    Column("user_agent", Text),
-    Column("remote_addr", Text),
+    Column("user_agent", ShortText(200)),
+    Column("remote_addr", ShortText(64)),
     Column("created_at", TIME),
     Column("used_at", TIME),
     Column("expires_at", TIME),

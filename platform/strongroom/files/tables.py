@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, String, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
-from strongroom.db.tables import TIME, tenant_metadata
+from strongroom.db.tables import TIME, ShortText, tenant_metadata
 
 files = Table(
     "files",
@@ -52,7 +52,7 @@ byte_claims = Table(
     tenant_metadata,
     Column("version_id", Uuid, primary_key=True),
     Column("provider_id", Uuid, primary_key=True),
-    Column("purpose", Text),
+    Column("purpose", ShortText(8)),
     Column("until", TIME),
 )
 mirrors = Table(
@@ -61,9 +61,9 @@ mirrors = Table(
     Column("version_id", Uuid, primary_key=True),
     Column("provider_id", Uuid, primary_key=True),
     Column("size_bytes", BigInteger),
-    Column("state", String(8)),
+    Column("state", ShortText(8)),
     Column("attempts", Integer),
-    Column("problem", String(300)),
+    Column("problem", ShortText(300)),
     Column("provider_tag", String(128)),
     Column("at", TIME),
 )

@@ -75,7 +75,7 @@ def list_failures(connection: Connection) -> list[Failure]:
 
 def note_failure(connection: Connection, version_id: UUID, reason: str) -> None:
     """Note that a version is left where it is, unless it is gone."""
-    still = select(versions.c.id, literal(reason)).where(versions.c.id == version_id)
+    still = select(versions.c.id, literal(reason, move_failures.c.reason.type)).where(versions.c.id == version_id)
     query = upsert(move_failures).from_select(["version_id", "reason"], still)
     connection.execute(query.on_conflict_do_update(index_elements=[move_failures.c.version_id], set_={"reason": reason}))
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Table, Text, Uuid
+from sqlalchemy import BigInteger, Boolean, Column, Table, Uuid
 
-from strongroom.db.tables import TIME, tenant_metadata
+from strongroom.db.tables import TIME, ShortText, tenant_metadata
 
 moves = Table(
     "moves",
     tenant_metadata,
     Column("only_row", Boolean, primary_key=True),
     Column("provider_id", Uuid),
-    Column("state", Text),
+    Column("state", ShortText(8)),
     Column("moved_objects", BigInteger),
     Column("moved_bytes", BigInteger),
-    Column("problem", Text),
+    Column("problem", ShortText(300)),
     Column("began_at", TIME),
     Column("ended_at", TIME),
 )
@@ -22,6 +22,6 @@ move_failures = Table(
     "move_failures",
     tenant_metadata,
     Column("version_id", Uuid, primary_key=True),
-    Column("reason", Text),
+    Column("reason", ShortText(300)),
     Column("at", TIME),
 )
