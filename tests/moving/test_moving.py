@@ -26,7 +26,7 @@ from tests.services.shared import s3_server
 from tests.slow import slow_upload
 
 pytestmark = pytest.mark.usefixtures("bucket")
-BIG = os.urandom(9_000_000)
+BIG = b"x" + os.urandom(9_000_000 - 1)
 
 
 def fill(world: World, client: Client) -> dict[str, bytes]:
@@ -241,6 +241,17 @@ def test_a_long_reason_is_cut_and_not_refused(world: World, tenant: Tenant, clie
         with world.runtime.tenant(tenant) as connection:
             repository.note_failure(connection, UUID(file["version_id"]), reason)
             assert [each.reason for each in repository.list_failures(connection)] == [reason[:300]]
+
+
+def test_half_a_copy_that_a_killed_worker_left_holds_nothing_up(world: World, tenant: Tenant, client: Client, other: ProviderInfo) -> None:
+    file = world.upload(client)
+    world.run_jobs()
+    (version,) = world.rows(tenant, "versions")
+    left = Path(other.config["root"]) / f"{object_key(tenant.prefix, version['bucket_id'], version['id'])}.part"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    assert move(world, tenant, other).failures == ()
+    assert set(objects(world, tenant, other)) == {file["version_id"]}
 
 
 def test_a_target_that_does_not_work_changes_nothing(

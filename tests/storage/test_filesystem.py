@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from strongroom.errors import NotFound, StorageFull, StorageUnavailable, ValidationFailed
+from strongroom.errors import NotFound, StorageFull, StorageUnavailable, UploadLocked, ValidationFailed
 from strongroom.storage.filesystem import FilesystemProvider
 from strongroom.storage.probe import probe
 from strongroom.storage.providers import make_provider
@@ -42,6 +42,22 @@ def test_bytes_are_durable_before_they_are_visible(tmp_path: Path, prefix: str, 
     monkeypatch.setattr(Path, "rename", noted_rename)
     put(FilesystemProvider(tmp_path), key_in(prefix), b"abc")
     assert steps == ["fsync folder", "fsync folder", "fsync file", "rename", "fsync folder"]
+
+
+def test_what_a_killed_writer_left_is_taken_over_and_what_a_living_one_writes_is_not(tmp_path: Path, prefix: str) -> None:
+    provider, key = FilesystemProvider(tmp_path), key_in(prefix)
+    left = tmp_path / f"{key}.part"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"longer than what comes now")
+    writer = provider.writer(key, 3)
+    writer.write(b"ab")
+    for _ in range(2):
+        with pytest.raises(UploadLocked):
+            provider.writer(key, 3)
+    writer.write(b"c")
+    assert writer.complete().size_bytes == 3
+    assert (tmp_path / key).read_bytes() == b"abc"
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("step", ["fsync", "ftruncate"])

@@ -61,8 +61,7 @@ class FilesystemWriter:
     def __init__(self, path: Path, key: str, size_bytes: int | None) -> None:
         self._path, self._key = path, key
         self._unfinished = _unfinished(path)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._handle = os.open(self._unfinished, flags, 0o600)
+        self._handle = _begun(self._unfinished)
         self._size_bytes, self._behind = 0, WriteBehind(self._handle, 0)
         try:
             _reserve(self._handle, size_bytes)
@@ -86,9 +85,9 @@ class FilesystemWriter:
             os.ftruncate(self._handle, self._size_bytes)
             os.fsync(self._handle)
             modified = os.fstat(self._handle).st_mtime
+            self._rename()  # while the lock is still held
             os.close(self._handle)
             self._handle = -1
-            self._rename()
             _sync_folder(self._path.parent)
         return ObjectMeta(self._key, self._size_bytes, datetime.fromtimestamp(modified, UTC))
 
@@ -99,16 +98,38 @@ class FilesystemWriter:
             raise StorageUnavailable("The unfinished file was removed while it was being written.") from None
 
     def abort(self) -> None:
-        """Remove the temporary file."""
-        if self._handle >= 0:
-            os.close(self._handle)
-            self._handle = -1
+        """Remove the temporary file. Idempotent."""
+        if self._handle < 0:
+            return
         with suppress(OSError):
-            self._unfinished.unlink()
+            self._unfinished.unlink()  # while the lock is still held
+        os.close(self._handle)
+        self._handle = -1
 
 
 def _unfinished(path: Path) -> Path:
     return path.with_name(path.name + UNFINISHED)
+
+
+def _begun(path: Path) -> int:
+    """Make an unfinished file, or take over one that a process has left behind when it was killed; nobody else writes in it.
+
+    Raises:
+        UploadLocked: somebody is writing it.
+    """
+    flags, left = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, False
+    try:
+        handle = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        handle, left = os.open(path, flags), True
+    try:
+        lock_range(path, handle)
+        if left:
+            os.ftruncate(handle, 0)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
 
 
 @contextmanager
