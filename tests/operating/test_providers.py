@@ -108,6 +108,17 @@ def test_another_master_key(world: World, operator: Client, server: S3Server) ->
     assert providers.rotate_secrets(back.runtime, "test").resealed >= done.resealed
 
 
+def test_secrets_are_sealed_anew_past_a_tenant_that_goes_meanwhile(world: World, tenant: Tenant) -> None:
+    """Its role is gone, and it was living when the tenants were listed."""
+    role, sealed = tenant.ref.role, providers.rotate_secrets(world.runtime, "test")
+    world.sql(f"ALTER ROLE {role} RENAME TO {role}_gone")
+    try:
+        again = providers.rotate_secrets(world.runtime, "test")
+        assert (again.resealed, again.already) == (0, sealed.resealed + sealed.already)
+    finally:
+        world.sql(f"ALTER ROLE {role}_gone RENAME TO {role}")
+
+
 def test_a_move_by_the_api(world: World, operator: Client, operator_viewer: Client, tenant: Tenant, tmp_path: Path) -> None:
     client = world.client(world.create_user(tenant))
     world.create_bucket(tenant)

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from strongroom.auth import operators
-from strongroom.errors import DomainError, ProviderInUse
+from strongroom.errors import DomainError, ProviderInUse, UnknownHost
 from strongroom.imports import service as imports
 from strongroom.operating.service import find_tenant, list_providers, living_tenants
 from strongroom.runtime import Runtime
@@ -254,7 +254,14 @@ def rotate_secrets(runtime: Runtime, operator: str) -> Resealed:
         ConfigurationError: one of them opens with none of the configured master keys.
     """
     resealed, already = registered.reseal(runtime.databases, runtime.keys)
-    addresses = sum(imports.reseal(runtime, tenant) for tenant in living_tenants(runtime))
+    addresses = sum(_reseal_addresses(runtime, tenant) for tenant in living_tenants(runtime))
     own, own_already = tenant_secrets.reseal(runtime.databases, runtime.keys)
     operators.record(runtime.databases, operator, "provider.rotate_secrets", str(resealed + addresses + own))
     return Resealed(resealed, already + own_already, addresses, own)
+
+
+def _reseal_addresses(runtime: Runtime, tenant: Tenant) -> int:
+    try:
+        return imports.reseal(runtime, tenant)
+    except UnknownHost:
+        return 0  # it was deleted after it had been listed
