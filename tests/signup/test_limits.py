@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from strongroom.http.pace import METER
+from strongroom.http.pace import METER, household
 from strongroom.signup import limits
 from strongroom.signup.addresses import flood_key
 
@@ -43,6 +43,18 @@ def test_what_is_no_address_counts_for_nobody(door: Door) -> None:
         problem(door.ask("no address"), 422, "validation_failed")
         problem(door.client.post(SIGN_UP, json=["email"]), 422, "validation_failed")
     ok(door.ask(), 202)
+
+
+def test_what_the_policy_refuses_shuts_nobody_out(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the tenant nor a mailbox: only whoever asks is counted."""
+    set_policy(door.world, door.tenant, mode="domains", domains=["example.com"])
+    counted = []
+    monkeypatch.setattr(limits.limiter.limiter, "hit", lambda _item, *keys, **_cost: counted.append(keys[-1]) or True)
+    for number in range(3):
+        problem(door.ask(f"u{number}@evil.example"), 403, "email_domain_not_allowed")
+    assert counted == ["signups of a caller"] * 3
+    ok(door.ask(), 202)
+    assert set(counted) == {"signups of a caller", "signups of a mailbox", "signups"}
 
 
 def test_who_asks_for_many_is_stopped(door: Door) -> None:
@@ -114,4 +126,4 @@ def test_addresses_of_one_mailbox(email: str) -> None:
     ],
 )
 def test_addresses_of_one_caller(remote: str, counted: str) -> None:
-    assert limits.household(remote) == counted
+    assert household(remote) == counted

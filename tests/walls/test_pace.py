@@ -111,6 +111,19 @@ def test_wrong_passwords_are_slowed_down_for_that_user_at_that_tenant_only(world
     ok(world.client(neighbour.tenant).post("/api/v1/auth/login", json={"email": same_mail.email, "password": same_mail.password}))
 
 
+def test_addresses_of_one_network_are_one_caller_who_guesses(world: World, owner: Account) -> None:
+    client = world.client(owner.tenant)
+
+    def guess(number: int, remote: str) -> int:
+        body = {"email": f"{number}@{owner.email}", "password": "wrong password"}
+        return client.post("/api/v1/auth/login", json=body, environ_overrides={"REMOTE_ADDR": remote}).status_code
+
+    answers = [guess(number, f"2001:db8::{number:x}") for number in range(130)]
+    assert set(answers) == {401, 429}
+    assert answers.count(401) <= 120  # sixty a minute; a minute may end meanwhile
+    assert guess(130, "2001:db8:0:1::1") == 401
+
+
 def test_wrong_passwords_of_operators_are_slowed_down(world: World) -> None:
     someone = world.create_operator()
     client = world.client("localhost")

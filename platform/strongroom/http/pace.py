@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -26,6 +27,8 @@ from strongroom.http.rates import Meter, Rate, storage_uri
 View = TypeVar("View", bound=Callable[..., Any])
 NO_TENANT = UUID(int=0)
 OF_AN_ADDRESS = 200
+OF_A_HOUSEHOLD = 64
+"""Bits of an IPv6 address that one subscriber does not choose."""
 METER, UNCOUNTED = "strongroom.meter", "strongroom_uncounted"
 
 
@@ -74,10 +77,26 @@ def hand_over_thread() -> Callable[[], None]:
     return give_back or (lambda: None)
 
 
+def household(remote: str) -> str:
+    """Return what stands for all addresses that one subscriber can choose from."""
+    try:
+        found = ip_address(remote)
+    except ValueError:
+        return remote
+    if not isinstance(found, IPv6Address):
+        return str(found)
+    return str(found.ipv4_mapped or ip_network((found, OF_A_HOUSEHOLD), strict=False))
+
+
 def rate_key() -> str:
-    """Requests are counted per tenant; where there is none, per address."""
+    """Requests are counted per tenant; where there is none, per caller."""
     tenant = g.get("tenant")
-    return f"tenant:{tenant.id}" if tenant is not None else f"address:{get_remote_address()}"
+    return f"tenant:{tenant.id}" if tenant is not None else f"address:{household(get_remote_address())}"
+
+
+def caller_key(what: str = "") -> str:
+    """What is counted per caller is counted so within a tenant."""
+    return f"{rate_key()}:{what}{household(get_remote_address())}"
 
 
 def rate_limit() -> int:
@@ -110,19 +129,16 @@ limiter = MarkedViewsLimiter(rate_key, strategy="fixed-window", on_breach=_note_
 
 
 def limit_failed_logins(view: View) -> View:
-    """Mark a view that checks a password: ten wrong ones a minute for one e-mail, sixty from one address, then 429."""
+    """Mark a view that checks a password: ten wrong ones a minute for one e-mail, sixty from one caller, then 429."""
     one = limiter.limit("10/minute", key_func=login_key, deduct_when=_failed, override_defaults=False)
-    all_ = limiter.limit("60/minute", key_func=lambda: f"{rate_key()}:logins:{get_remote_address()}", deduct_when=_failed)
+    all_ = limiter.limit("60/minute", key_func=lambda: caller_key("logins:"), deduct_when=_failed)
     return cast(View, one(all_(view)))
 
 
 def limit_failed_sign_ins(view: View) -> View:
-    """Mark a view of a sign-in by an identity provider: sixty that fail a minute from one address, then 429."""
-
-    def key() -> str:
-        return f"{rate_key()}:sso:{get_remote_address()}"
-
-    return cast(View, limiter.limit("60/minute", key_func=key, deduct_when=_is_problem, override_defaults=False)(view))
+    """Mark a view of a sign-in by an identity provider: sixty that fail a minute from one caller, then 429."""
+    marked = limiter.limit("60/minute", key_func=lambda: caller_key("sso:"), deduct_when=_is_problem, override_defaults=False)
+    return cast(View, marked(view))
 
 
 def limit_provider_tests(view: View) -> View:
