@@ -124,3 +124,35 @@ def setup(near: World, owner: Account, provider: OidcProvider) -> Setup:
 
 def query_of(url: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+
+
+@pytest.fixture
+def evil(shared_evil: Hostile) -> Iterator[Hostile]:
+    """The hostile provider, good as long as a test does not make it bad."""
+    documents = {path: dict(document) for path, document in shared_evil.documents.items()}
+    yield shared_evil
+    shared_evil.documents = documents
+    shared_evil.answers, shared_evil.hangs = {}, set()
+    shared_evil.seen.clear()
+    shared_evil.forms.clear()
+
+
+@pytest.fixture
+def victim(near: World, owner: Account, evil: Hostile) -> Window:
+    """A browser at a tenant that has the hostile provider as its connection `evil`."""
+    body = {
+        "label": "Evil", "issuer": evil.issuer, "client_id": "c1", "client_secret": "s", "domains": ["example.com"], "create_users": True,
+    }  # fmt: skip
+    ok(near.client(owner).put(f"{SSO}/evil", json=body), 201)
+    return Window(near, owner.tenant)
+
+
+def come_back(window: Window, url: str, **changes: str) -> TestResponse:
+    """Come back from the provider with a code."""
+    answer = {"code": "c", "state": query_of(url)["state"], **changes}
+    return window.get(f"{OIDC}/evil/callback?" + "&".join(f"{name}={value}" for name, value in answer.items()))
+
+
+def begun(window: Window) -> tuple[str, str]:
+    url = window.start("evil", mode="token")
+    return url, query_of(url)["nonce"]

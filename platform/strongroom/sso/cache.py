@@ -9,24 +9,23 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TypeVar
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from strongroom.runtime import Runtime
 from strongroom.security.outbound import Outbound
 from strongroom.sso.fetching import discover, document
+from strongroom.sso.keys import Keys, usable_keys
 from strongroom.sso.models import Provider, Trouble
 from tenants.models import Tenant
-from tenants.sso import Connection
+from tenants.sso import MAX_CONNECTIONS, Connection
 
 MAX_ENTRIES = 200
 LIFETIME_S, FAILURE_LIFETIME_S = 600.0, 5.0
 LOOK_AGAIN_AFTER_S = 30.0
 """So long after keys were fetched a key that is not among them is not looked for again."""
-MAX_KEYS = 50
 Key = tuple[UUID, str, str]
-Keys = list[dict[str, Any]]
 Found = TypeVar("Found")
 
 
@@ -80,7 +79,7 @@ class Entry:
 
 
 def fetch_keys(outbound: Outbound, provider: Provider) -> Keys:
-    """Return the keys that a provider publishes.
+    """Return the keys that a provider publishes and that may sign ID tokens.
 
     Raises:
         Trouble
@@ -88,26 +87,42 @@ def fetch_keys(outbound: Outbound, provider: Provider) -> Keys:
     found = document(outbound, provider.jwks_uri).get("keys")
     if not isinstance(found, list) or not found:
         raise Trouble("It publishes no keys.")
-    return [each for each in found[:MAX_KEYS] if isinstance(each, dict)]
+    return usable_keys(found)
 
 
 class Cache:
-    """The entries of one process, the longest unused of which go first."""
+    """The entries of one process, the longest unused of which go first.
+
+    A connection that is removed elsewhere is not told of here: its entry leaves by its age, or for one of its own tenant.
+    """
 
     def __init__(self, outbound: Outbound) -> None:
         self._outbound = outbound
-        self._entries: OrderedDict[Key, Entry] = OrderedDict()
+        self._entries: OrderedDict[Key, tuple[float, Entry]] = OrderedDict()
+        """With the time of their last use, by which they are ordered."""
         self._lock = threading.Lock()
 
     def of(self, tenant: Tenant, connection: Connection) -> Entry:
         """Return a connection's entry."""
         key = (tenant.id, connection.name, connection.issuer)
         with self._lock:
-            entry = self._entries.pop(key, None) or Entry(self._outbound, connection.issuer)
-            self._entries[key] = entry
-            while len(self._entries) > MAX_ENTRIES:
-                self._entries.popitem(last=False)
+            if key in self._entries:
+                entry = self._entries.pop(key)[1]
+            else:
+                self._make_room(tenant)
+                entry = Entry(self._outbound, connection.issuer)
+            self._entries[key] = (time.monotonic(), entry)
         return entry
+
+    def _make_room(self, tenant: Tenant) -> None:
+        """Drop what has been idle for a lifetime, and the longest unused where its tenant, or the process, has all that it may."""
+        used_after = time.monotonic() - LIFETIME_S
+        for key in [key for key, (used_at, _) in self._entries.items() if used_at < used_after]:
+            del self._entries[key]
+        for key in [key for key in self._entries if key[0] == tenant.id][: -(MAX_CONNECTIONS - 1)]:
+            del self._entries[key]
+        while len(self._entries) >= MAX_ENTRIES:
+            self._entries.popitem(last=False)
 
     def forget(self, tenant: Tenant, name: str) -> None:
         """Ask a connection's provider anew next time."""

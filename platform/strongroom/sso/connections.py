@@ -13,7 +13,6 @@ from strongroom.events.service import emit
 from strongroom.operating.providers import Step
 from strongroom.runtime import Runtime
 from strongroom.sso.cache import Entry, cache_of
-from strongroom.sso.id_tokens import usable_keys
 from strongroom.sso.models import Trouble
 from strongroom.sso.service import reset
 from strongroom.tenant_settings import service as settings
@@ -158,7 +157,7 @@ def _ask(entry: Entry) -> list[Step]:
         return [Step("The discovery document", ok=False, detail=str(trouble), advice=advice)]
     found = Step("The discovery document", ok=True, detail=f"People sign in at {provider.authorization_endpoint}.")
     try:
-        count = len(usable_keys(entry.keys()))
+        count = len(entry.keys())
     except Trouble as trouble:
         return [found, Step("The keys", ok=False, detail=str(trouble), advice="Ask whoever runs the provider.")]
     advice = "" if count else "The provider must sign ID tokens with RSA (2,048 bits or more), an elliptic curve or Ed25519."

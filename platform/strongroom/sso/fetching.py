@@ -18,6 +18,7 @@ from strongroom.tenant_settings.sso_schemas import is_safe_url
 MAX_BYTES = 256 * 1024
 LIMITS = Limits(connect_s=5, silence_s=5, total_s=10, max_bytes=MAX_BYTES, redirects=0)
 OK, REDIRECTED, ERROR = 200, 300, 500
+MAX_ENDPOINT = 2048
 BASIC, POST = "client_secret_basic", "client_secret_post"
 
 
@@ -109,6 +110,8 @@ def _endpoint(found: Mapping[str, Any], name: str) -> str:
     url = found.get(name)
     if not isinstance(url, str) or not url.isascii() or not url.isprintable() or not is_safe_url(url):
         raise Trouble(f"Its {name} is no https address.")
+    if len(url) > MAX_ENDPOINT:
+        raise Trouble(f"Its {name} is longer than {MAX_ENDPOINT:,} characters.")
     return url
 
 

@@ -6,20 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from strongroom.auth.tables import MAX_SUBJECT
-from strongroom.sso.cache import Entry, Keys
+from strongroom.sso.cache import Entry
+from strongroom.sso.keys import KEY_TYPES, Keys, imported
 from strongroom.sso.models import Trouble
 from tenants.sso import Connection
 
-KEY_TYPES = {
-    "RS256": "RSA", "RS384": "RSA", "RS512": "RSA", "PS256": "RSA", "PS384": "RSA", "PS512": "RSA",
-    "ES256": "EC", "ES384": "EC", "ES512": "EC", "EdDSA": "OKP", "Ed25519": "OKP",
-}  # fmt: skip
-"""The algorithms that are taken, and of which type their keys are. All of them asymmetric: what a provider publishes signs nothing."""
 UNHASHED = frozenset({"Ed25519"})
 """For these Authlib knows no hash by which the token could name the access token that came with it, which it need not."""
 LEEWAY_S = 60
 MAX_HEADER_BYTES = 8192
-LEAST_RSA_BITS, MOST_RSA_BITS = 2048, 8192
 
 
 def read_id_token(entry: Entry, connection: Connection, token: Any, *, nonce: str, access_token: Any) -> dict[str, Any]:
@@ -72,35 +67,10 @@ def _verified(token: str, header: Mapping[str, Any], entry: Entry) -> dict[str, 
 
 def _find(published: Keys, header: Mapping[str, Any]) -> Any:
     """Return the key that a header names; the only one of its type where it names none (OpenID Connect Core 1.0, 10.1)."""
-    from joserfc.errors import JoseError  # noqa: PLC0415 - not everybody needs it in memory
-    from joserfc.jwk import JWKRegistry  # noqa: PLC0415
-
-    fit = [each for each in usable_keys(published) if each["kty"] == KEY_TYPES[header["alg"]]]
+    fit = [each for each in published if each["kty"] == KEY_TYPES[header["alg"]]]
     if "kid" in header:
         fit = [each for each in fit if each.get("kid") == header["kid"]]
-    if len(fit) != 1:
-        return None
-    public = {name: value for name, value in fit[0].items() if name in {"kty", "kid", "use", "alg", "n", "e", "crv", "x", "y"}}
-    try:
-        return JWKRegistry.import_key(public)
-    except (JoseError, ValueError, TypeError, KeyError):
-        return None
-
-
-def usable_keys(published: Keys) -> Keys:
-    """Return those keys that may sign ID tokens."""
-    types = set(KEY_TYPES.values())
-    return [each for each in published if each.get("kty") in types and each.get("use", "sig") == "sig" and _is_of_good_size(each)]
-
-
-def _is_of_good_size(key: Mapping[str, Any]) -> bool:
-    """Short RSA keys are no proof, and verifying with enormous ones, or enormous exponents, takes our time."""
-    if key["kty"] != "RSA":
-        return True
-    n, e = key.get("n"), key.get("e")
-    if not isinstance(n, str) or not isinstance(e, str) or len(e) > 8:  # noqa: PLR2004 - six bytes
-        return False
-    return len(n) * 6 >= LEAST_RSA_BITS and len(n) * 6 <= MOST_RSA_BITS + 6
+    return imported(fit[0]) if len(fit) == 1 else None
 
 
 def _registry() -> Any:

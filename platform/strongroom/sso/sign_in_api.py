@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from flask import Response, g, jsonify, redirect, request
 
@@ -30,6 +31,9 @@ from strongroom.sso.schemas import CallbackSchema, OfferedPage, StartQuery
 blueprint = Blueprint("oidc", __name__, url_prefix="/api/v1/auth/oidc", description="Sign in by an identity provider.")
 CONSOLE = "/console"
 FOUND, SEE_OTHER = 302, 303
+MAX_AFTER_BYTES = 1500
+"""What is longer is passed over: the cookie that carries it must stay below 4,096 bytes, more of which browsers drop."""
+AS_IT_IS = "%/:?#[]@!$&'()*+,;=~"
 ANSWERED = ("code", "state", "iss", "error", "error_description")
 
 
@@ -46,6 +50,13 @@ def _cookie() -> str:
 
 def _is_secure() -> bool:
     return runtime().settings.public_scheme == "https"
+
+
+def _after(address: str | None) -> str | None:
+    """Return where a sign-in is to end, if that is a page of the console, in ASCII: other letters take six bytes each in a token."""
+    path = local_path(address, CONSOLE)
+    written = quote(path, safe=AS_IT_IS) if path is not None else None
+    return written if written is None or len(written) <= MAX_AFTER_BYTES else None
 
 
 @blueprint.get("")
@@ -69,7 +80,7 @@ def start(query: dict[str, Any], connection: str) -> Any:
         raise BadRequest("Begin at the tenant's own address.")
     url, token = service.begin(
         runtime(), current_tenant(), connection, redirect_uri=redirect_uri(connection), mode=query["mode"],
-        after=local_path(query["next"], CONSOLE), prompt=query["prompt"],
+        after=_after(query["next"]), prompt=query["prompt"],
     )  # fmt: skip
     response = redirect(url, FOUND)
     response.set_cookie(_cookie(), token, max_age=service.LIFETIME_S, secure=_is_secure(), httponly=True, samesite="Lax", path="/")
