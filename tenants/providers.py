@@ -165,6 +165,7 @@ def assign(databases: Databases, tenant_id: UUID, provider_id: UUID) -> Tenant:
         NotFound: there is no such provider, or it is another tenant's.
     """
     with databases.control() as connection:
+        connection.execute(select(tenants.c.id).where(tenants.c.id == tenant_id).with_for_update())  # before its provider, as settings do
         row = connection.execute(select(providers.c.tenant_id).where(providers.c.id == provider_id).with_for_update(key_share=True)).first()
         if row is None or row.tenant_id not in {None, tenant_id}:
             raise NotFound("There is no such provider.")

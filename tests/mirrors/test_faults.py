@@ -11,12 +11,15 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
+from sqlalchemy import delete
 from strongroom.checks import service as checks
 from strongroom.files import claims
+from strongroom.files.tables import versions
 from strongroom.mirrors import repository, settling
 from strongroom.mirrors import service as mirrors
 
 from tenants.models import ProviderInfo, Tenant
+from tests.acceptance.waiting import wait_until
 from tests.factories import Client, World, ok
 from tests.mirrors.conftest import HOSTS, AddPlace, add_host, at, counts, file_at, host_of, settle
 from tests.moving.conftest import present
@@ -24,6 +27,7 @@ from tests.services.outage import Fault, Outage, outage
 from tests.services.s3server import S3Server
 
 pytestmark = pytest.mark.usefixtures("bucket")
+WAITING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 @pytest.fixture
@@ -231,3 +235,38 @@ def test_two_workers_make_each_copy_once(
             each.result(60)
     assert (held.count, counts(client, host)) == (10, (10, 0, 0))
     assert at(world, tenant, place) == {file["version_id"] for file in files}
+
+
+def test_a_copy_stays_where_its_source_is_down(
+    world: World, tenant: Tenant, client: Client, place: ProviderInfo, local: ProviderInfo
+) -> None:
+    """It may be all that is left."""
+    add_host(client, place)
+    file = world.upload(client)
+    settle(world)
+    (copied,) = at(world, tenant, place)
+    with world.runtime.tenant(tenant) as connection:
+        repository.make_again(connection, place.id, [UUID(file["version_id"])], "Its tag is another one.")
+    path_of(world, tenant, local, file).unlink()
+    for _ in range(3):
+        mirrors.run(world.runtime, present(world, tenant), {"provider_id": str(place.id)})
+        world.tenant_sql(tenant, "UPDATE {t}.mirrors SET at = now()")
+    assert at(world, tenant, place) == {copied}
+
+
+def test_a_version_that_is_deleted_while_it_is_noted_is_passed_over(
+    world: World, tenant: Tenant, client: Client, place: ProviderInfo
+) -> None:
+    host = add_host(client, place)
+    ok(client.patch(f"{HOSTS}/{host['id']}", json={"enabled": False}))
+    file = world.upload(client)
+    settle(world)
+    ok(client.patch(f"{HOSTS}/{host['id']}", json={"enabled": True}))
+    now = present(world, tenant)
+    with ThreadPoolExecutor(1) as pool:
+        with world.runtime.tenant(now) as connection:
+            connection.execute(delete(versions).where(versions.c.id == UUID(file["version_id"])))
+            settled = pool.submit(settling.settle, world.runtime, now)
+            wait_until(lambda: bool(world.sql(WAITING)), 20, "a statement waits")
+        settled.result(timeout=30)
+    assert world.rows(tenant, "mirrors") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -58,6 +59,36 @@ def test_what_a_killed_writer_left_is_taken_over_and_what_a_living_one_writes_is
     assert writer.complete().size_bytes == 3
     assert (tmp_path / key).read_bytes() == b"abc"
     assert not left.exists()
+
+
+def test_who_was_overtaken_gives_nobody_elses_bytes_a_name(tmp_path: Path, prefix: str) -> None:
+    provider, key = FilesystemProvider(tmp_path), key_in(prefix)
+    overtaken = provider.writer(key, 6)
+    overtaken.write(b"abcdef")
+    provider.delete([key])
+    writer = provider.writer(key, 6)
+    writer.write(b"abc")
+    with pytest.raises(StorageUnavailable):
+        overtaken.complete()
+    overtaken.abort()
+    assert not (tmp_path / key).exists()
+    writer.write(b"def")
+    assert writer.complete().size_bytes == 6
+    assert (tmp_path / key).read_bytes() == b"abcdef"
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS])
+def test_a_file_system_without_locks_takes_new_files(tmp_path: Path, prefix: str, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.fcntl", refuse)
+    provider, key = FilesystemProvider(tmp_path), key_in(prefix)
+    put(provider, key, b"abc")
+    (tmp_path / f"{key}.part").write_bytes(b"left")
+    with pytest.raises(StorageUnavailable):
+        provider.writer(key, 3)
+    assert (tmp_path / f"{key}.part").read_bytes() == b"left"
 
 
 @pytest.mark.parametrize("step", ["fsync", "ftruncate"])

@@ -45,9 +45,13 @@ def wanted_at(host: Host, policy: ScanPolicy) -> ColumnElement[bool]:
 
 
 def add(connection: Connection, host: Host, policy: ScanPolicy, *which: ColumnElement[bool]) -> int:
-    """Note that versions are to be mirrored to a host, those of them that may and are not; return how many."""
+    """Note that versions are to be mirrored to a host, those of them that may and are not; return how many.
+
+    They are locked before they are referred to, in one order: one that is being deleted is passed over, and nobody waits in a circle.
+    """
     columns = ["version_id", "provider_id", "size_bytes"]
     found: Select[Any] = select(versions.c.id, literal(host.provider_id), versions.c.size_bytes).where(wanted_at(host, policy), *which)
+    found = found.order_by(versions.c.id).with_for_update(read=True, key_share=True, of=versions)
     return connection.execute(upsert(mirrors).from_select(columns, found).on_conflict_do_nothing()).rowcount
 
 

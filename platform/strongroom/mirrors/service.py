@@ -19,8 +19,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from strongroom.errors import DatabaseUnavailable, DomainError, TenantBusy
-from strongroom.files import claims
+from strongroom.errors import DomainError
+from strongroom.files import claims, copies
 from strongroom.files.service import enqueue_purge
 from strongroom.jobs.queue import AGAIN, enqueue, run_again
 from strongroom.mirrors import repository
@@ -112,7 +112,7 @@ def _turn(place: Place) -> Ended:
             with _held(place, group) as under_way:
                 ways = list(pool.map(partial(_mirror_held, place, under_way), group))
             copied += ways.count(_STORED)
-            if _DOWN in ways:
+            if _DOWN in ways and _STORED not in ways:
                 return Ended(copied, is_down=True, has_time=True)
     return Ended(copied, is_down=False, has_time=False)
 
@@ -128,7 +128,7 @@ def _held(place: Place, group: Sequence[Task]) -> Iterator[set[UUID]]:
                 with place.runtime.tenant(place.tenant) as connection:
                     repository.prolong(connection, place.host.provider_id, list(under_way), LEASE_S)
                     claims.prolong_mirrors(connection, list(under_way), place.host.provider_id)
-            except (DatabaseUnavailable, TenantBusy):
+            except DomainError:  # the copies go on: without their leases others may make them, too
                 log.warning("could not prolong the lease of copies", extra={"tenant_id": str(place.tenant.id)})
 
     thread = threading.Thread(target=prolong, name="mirror lease", daemon=True)
@@ -151,7 +151,7 @@ def _mirror_held(place: Place, under_way: set[UUID], task: Task) -> str:
 
 
 def _mirror(place: Place, task: Task) -> str:
-    """Make one copy; tell how it went. `_DOWN`: one of the two providers does nothing at present."""
+    """Make one copy; tell how it went. `_DOWN`: one of the two providers may do nothing at present. What lies there stays until then."""
     if not _begin(place, task):
         return _LEFT
     try:
@@ -175,6 +175,7 @@ def _begin(place: Place, task: Task) -> bool:
             return False
         if repository.is_wanted(connection, task, place.host, place.tenant.settings.scanning):
             return True
+        copies.forget(connection, task.stored.id, task.provider_id)
         _let_go(connection, task)
         return False
 
@@ -190,8 +191,6 @@ def _copy(place: Place, task: Task) -> ObjectMeta:
     stored = task.stored
     try:
         target = place.runtime.storage(place.tenant, task.provider_id)
-        if task.attempt > 1:  # whoever made an earlier one may have died, and left unfinished bytes in the way
-            target.delete([(stored.bucket_id, stored.id)])
     except DomainError as error:
         raise TargetFailed(error.detail) from error
     try:

@@ -3,7 +3,7 @@
 Permissions: the process needs to read, write and create folders below the root; nobody else needs anything.
 Durability: written under a temporary name, fsync, rename, fsync of the folder: `complete` returns only when all four are
 done (see "Files are hard", danluu.com/file-consistency, and fsync(2) on directories).
-Caveats: the root must be a local disk or a network file system with honest fsync; several API machines must share it.
+Caveats: the root must be a local disk or a network file system with honest fsync and locks; several API machines must share it.
 Room is reserved with posix_fallocate(3) before the first byte, so a full disk is told before the body is read.
 Where the system has it, sync_file_range(2) starts writing to the disk while more bytes come: the fsync at the end waits little.
 """
@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from strongroom.errors import NotFound, StorageFull, StorageUnavailable
+from strongroom.errors import NotFound, StorageFull, StorageUnavailable, UploadLocked
 from strongroom.storage.base import CannotCompose, ObjectMeta, Reader, RegionWriter, Slice, Writer
 from strongroom.storage.file_locks import lock_range
 from strongroom.storage.keys import KEY_PATTERN, PREFIX_PATTERN
 from strongroom.storage.write_behind import WriteBehind
 
 UNFINISHED = ".part"
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL})
 WRITE_BYTES = 256 * 1024
 """In one call. For more the kernel looks for large runs of memory, which a virtual machine's host may have to find first:
 measured, such writes cost up to five times as much."""
@@ -85,7 +86,7 @@ class FilesystemWriter:
             os.ftruncate(self._handle, self._size_bytes)
             os.fsync(self._handle)
             modified = os.fstat(self._handle).st_mtime
-            self._rename()  # while the lock is still held
+            self._rename()  # before the lock is given up
             os.close(self._handle)
             self._handle = -1
             _sync_folder(self._path.parent)
@@ -93,16 +94,23 @@ class FilesystemWriter:
 
     def _rename(self) -> None:
         try:
+            if not self._is_mine():
+                raise FileNotFoundError
             self._unfinished.rename(self._path)
         except FileNotFoundError:
             raise StorageUnavailable("The unfinished file was removed while it was being written.") from None
+
+    def _is_mine(self) -> bool:
+        """Whether the unfinished file is still the one that was begun here: it may have been removed, and begun anew by another."""
+        return os.path.samestat(os.fstat(self._handle), self._unfinished.stat(follow_symlinks=False))
 
     def abort(self) -> None:
         """Remove the temporary file. Idempotent."""
         if self._handle < 0:
             return
         with suppress(OSError):
-            self._unfinished.unlink()  # while the lock is still held
+            if self._is_mine():
+                self._unfinished.unlink()  # before the lock is given up
         os.close(self._handle)
         self._handle = -1
 
@@ -112,20 +120,30 @@ def _unfinished(path: Path) -> Path:
 
 
 def _begun(path: Path) -> int:
-    """Make an unfinished file, or take over one that a process has left behind when it was killed; nobody else writes in it.
+    """Make an unfinished file, in the place of one that a process has left behind when it was killed.
 
     Raises:
         UploadLocked: somebody is writing it.
     """
-    flags, left = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, False
-    try:
-        handle = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        handle, left = os.open(path, flags), True
+    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    for _ in range(2):
+        with suppress(FileExistsError):
+            return _locked(path, os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600), is_new=True)
+        with suppress(FileNotFoundError):  # it was finished or removed meanwhile
+            left = _locked(path, os.open(path, flags), is_new=False)
+            path.unlink()  # and not emptied: should its writer live, on a file system that forgets locks, it must notice
+            os.close(left)
+    raise UploadLocked("Somebody else is writing this file right now.", retry_after_s=1)
+
+
+def _locked(path: Path, handle: int, *, is_new: bool) -> int:
+    """Lock a file as a whole until its handle is closed. Where the file system has no locks a new file does without."""
     try:
         lock_range(path, handle)
-        if left:
-            os.ftruncate(handle, 0)
+    except OSError as error:
+        if not is_new or error.errno not in NO_LOCKS:
+            os.close(handle)
+            raise
     except BaseException:
         os.close(handle)
         raise
