@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from strongroom.http.pace import METER, household
 from strongroom.signup import limits
-from strongroom.signup.addresses import flood_key
+from strongroom.users.addresses import flood_key
 
 from tests.factories import World, host_of, ok, problem
 from tests.services.mail import MailServer

@@ -9,7 +9,7 @@ import pytest
 from strongroom.errors import ValidationFailed
 from strongroom.security.tokens import sign
 from strongroom.signup import service
-from strongroom.signup.addresses import read
+from strongroom.users.addresses import read
 
 from tests.factories import PASSWORD, Statements, World, host_of, ok, problem
 from tests.signup.conftest import COMPLETE, LINK, SIGN_UP, Door, set_policy, text_of, token_of, url_of

@@ -17,9 +17,9 @@ from strongroom.auth import cookies, operators, service
 from strongroom.auth.models import SessionGrant
 from strongroom.db.ids import new_id
 from strongroom.security.tokens import sign
-from strongroom.signup.addresses import read
 from strongroom.signup.service import make_token
 from strongroom.users import service as users
+from strongroom.users.addresses import read
 
 from tenants.models import Tenant
 from tests.factories import PLATFORM, Account, Client, World, host_of, ok, problem

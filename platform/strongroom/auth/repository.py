@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, any_, bindparam, delete, func, insert, literal, select, update
 
+from strongroom.access import Scope
 from strongroom.auth.models import Session
 from strongroom.auth.tables import api_keys, sessions, users
 
@@ -65,6 +66,13 @@ def end_sessions_of(connection: Connection, user_id: UUID, *, but: UUID | None =
     if but is not None:
         query = query.where(sessions.c.id != but)
     connection.execute(query.values(ended_at=func.now()))
+
+
+def revoke_keys_of(connection: Connection, user_id: UUID, scope: Scope) -> list[UUID]:
+    """End a user's API keys that have a scope; return which those are."""
+    has_scope = literal(scope.value) == any_(api_keys.c.scopes)
+    query = update(api_keys).where(api_keys.c.created_by == user_id, api_keys.c.revoked_at.is_(None), has_scope)
+    return list(connection.execute(query.values(revoked_at=func.now()).returning(api_keys.c.id)).scalars())
 
 
 def list_sessions(connection: Connection, user_id: UUID) -> list[Session]:

@@ -18,8 +18,8 @@ from strongroom.probe.door import Door
 from strongroom.probe.stage import SYSTEM, Party
 from strongroom.runtime import Runtime
 from strongroom.signup import service as signup
-from strongroom.signup.addresses import Mailbox
 from strongroom.users import service as users
+from strongroom.users.addresses import Mailbox
 from tenants import repository, settings
 from workers.handlers import handle
 

@@ -14,7 +14,7 @@ from strongroom.errors import DomainError, ValidationFailed
 from strongroom.http.context import current_tenant, runtime
 from strongroom.http.pace import caller_key, limiter, rate_key
 from strongroom.signup import service
-from strongroom.signup.addresses import flood_key, read
+from strongroom.users.addresses import flood_key, read
 
 View = TypeVar("View", bound=Callable[..., Any])
 OF_A_MAILBOX, OF_A_CALLER, OF_A_TENANT = "3/hour", "60/hour", "600/hour"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from strongroom.signup.addresses import Mailbox
+from strongroom.users.addresses import Mailbox
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,9 @@ from strongroom.runtime import Runtime
 from strongroom.security.passwords import check_password, hash_password
 from strongroom.security.tokens import sign, verify
 from strongroom.signup import repository
-from strongroom.signup.addresses import Mailbox, read
 from strongroom.signup.models import Asked, Claim
 from strongroom.users import service as users
+from strongroom.users.addresses import Mailbox, read
 from strongroom.users.models import User
 from strongroom.users.outdated import is_outdated
 from tenants.models import SignUpMode, Tenant

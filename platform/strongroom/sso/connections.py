@@ -85,7 +85,7 @@ def change_connection(
 
 
 def delete_connection(runtime: Runtime, tenant: Tenant, principal: Principal, name: str) -> None:
-    """Remove a connection with its secret. Users stay, and come in by it again should it come back with the same issuer.
+    """Remove a connection with its secret. Users stay, and who they are at its provider is forgotten unless another connection names it.
 
     Raises:
         NotFound

@@ -2,8 +2,8 @@
 
 A provider is the word of a stranger whom the tenant's administrators chose. It knows users by its own subjects, never by e-mail;
 an e-mail joins a person to an account that exists only where the connection names the e-mail's domain, never to an owner's
-account (an administrator could otherwise become one), and never to an account that the provider knows under another subject
-(the address may have gone to somebody else).
+account, which no provider opens in any way (an administrator could otherwise become one), and never to an account that the
+provider knows under another subject (the address may have gone to somebody else).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection as Database
 
 from strongroom.access import Role
-from strongroom.auth.service import email_key
+from strongroom.auth.service import email_key, password_sign_in_is_off
 from strongroom.auth.tables import users as users_table
 from strongroom.buckets import repository as totals
 from strongroom.buckets import room
@@ -24,6 +24,7 @@ from strongroom.events.service import emit
 from strongroom.sso import repository
 from strongroom.sso.models import Person
 from strongroom.users import repository as users
+from strongroom.users.addresses import known_as
 from tenants.models import Tenant
 from tenants.sso import Connection
 
@@ -31,9 +32,11 @@ NO_EMAIL = "The identity provider does not say that your e-mail address is verif
 OTHER_DOMAIN = "Your e-mail address is of a domain that may not come in this way."
 DISABLED = "Your account is disabled. Ask an administrator."
 UNKNOWN = "There is no account for {email} here. Ask an administrator to invite you."
-NOT_JOINED = (
-    "There is an account for {email} already, which this provider may not open. Sign in with its password, or ask an administrator."
-)
+NOT_JOINED = "There is an account for {email} already, which this provider may not open. "
+ACTIVE = "Sign in with its password, or ask an administrator."
+INVITED = "Open the link in the invitation that you were sent; ask an administrator for a new one if it is lost."
+ELSE = "Ask an administrator."
+OWNER = "Owners do not come in by an identity provider. Sign in with your password."
 ANOTHER = "The account for {email} belongs to somebody else at the identity provider. Ask an administrator."
 
 
@@ -57,16 +60,16 @@ def user_for(database: Database, tenant: Tenant, connection: Connection, person:
 
 
 def _check_domain(connection: Connection, person: Person) -> None:
-    if connection.domains and (person.email is None or person.email.rpartition("@")[2].lower() not in connection.domains):
+    if connection.domains and (person.email is None or known_as(person.email).domain not in connection.domains):
         raise SsoRefused(NO_EMAIL if person.email is None else OTHER_DOMAIN)
 
 
 def _first_time(database: Database, tenant: Tenant, connection: Connection, person: Person) -> UUID:
     if person.email is None:
         raise SsoRefused(NO_EMAIL)
-    found = repository.user_of_email(database, email_key(person.email))
+    found = repository.user_of_email(database, known_as(person.email).keys)
     if found is not None:
-        user_id = _join(database, connection, person, found)
+        user_id = _join(database, tenant, connection, person, found)
     elif connection.create_users:
         user_id = _create(database, tenant, connection, person)
     else:
@@ -75,10 +78,10 @@ def _first_time(database: Database, tenant: Tenant, connection: Connection, pers
     return user_id
 
 
-def _join(database: Database, connection: Connection, person: Person, found: Any) -> UUID:
+def _join(database: Database, tenant: Tenant, connection: Connection, person: Person, found: Any) -> UUID:
     """Join a person to the account with its e-mail. The domain is one that the connection names: that was seen before."""
-    if not connection.domains or found.role == Role.OWNER or found.email.lower() != str(person.email).lower():
-        raise SsoRefused(NOT_JOINED.format(email=person.email))
+    if not connection.domains or found.role == Role.OWNER or not _is_same(found.email, str(person.email)):
+        raise SsoRefused(NOT_JOINED.format(email=person.email) + _other_way(tenant, found))
     if repository.has_identity(database, person.issuer, found.id):
         raise SsoRefused(ANOTHER.format(email=person.email))
     _let_in(database, connection, person, found)
@@ -86,10 +89,25 @@ def _join(database: Database, connection: Connection, person: Person, found: Any
     return UUID(str(found.id))
 
 
+def _is_same(email: str, proven: str) -> bool:
+    """Tell whether two addresses are one mailbox: what only folds to the same letters is not."""
+    address = known_as(email).address
+    return address.isascii() and address.lower() == known_as(proven).address.lower()
+
+
+def _other_way(tenant: Tenant, found: Any) -> str:
+    """Return what somebody can do whom the provider may not let in."""
+    if password_sign_in_is_off(tenant, Role(found.role)):
+        return ELSE
+    return INVITED if found.status == "invited" else ACTIVE
+
+
 def _let_in(database: Database, connection: Connection, person: Person, found: Any) -> None:
     """See that a user may come in; whoever was invited has accepted by coming."""
     if found.status == "disabled":
         raise SsoRefused(DISABLED)
+    if found.role == Role.OWNER:
+        raise SsoRefused(OWNER)
     if found.status == "invited":
         user = users.update_user(database, found.id, status="active", invite_id=None, name=found.name or person.name)
         emit(database, "user.created", user.id, {"email": user.email, "role": user.role}, _actor(connection))
@@ -97,7 +115,7 @@ def _let_in(database: Database, connection: Connection, person: Person, found: A
 
 def _create(database: Database, tenant: Tenant, connection: Connection, person: Person) -> UUID:
     room.check_number(database, "users", users_table, tenant.limits.quota_users)
-    email = str(person.email)
+    email = known_as(str(person.email)).email
     user = users.insert_user(
         database, id=new_id(), email=email, email_key=email_key(email), name=person.name, role=Role(connection.role), status="active"
     )

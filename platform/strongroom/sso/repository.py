@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,15 +20,15 @@ def spend(connection: Connection, flow_id: UUID, expires_at: datetime) -> bool:
 
 
 def user_of_identity(connection: Connection, issuer: str, subject: str) -> Any:
-    """Return (id, name, status), locked, of the user whom a provider knows under a subject."""
-    query = select(users.c.id, users.c.name, users.c.status).join(identities, identities.c.user_id == users.c.id)
+    """Return (id, name, role, status), locked, of the user whom a provider knows under a subject."""
+    query = select(users.c.id, users.c.name, users.c.role, users.c.status).join(identities, identities.c.user_id == users.c.id)
     return connection.execute(query.where(identities.c.issuer == issuer, identities.c.subject == subject).with_for_update(of=users)).first()
 
 
-def user_of_email(connection: Connection, email_key: str) -> Any:
-    """Return (id, email, name, role, status), locked, of the user with an e-mail."""
-    query = select(users.c.id, users.c.email, users.c.name, users.c.role, users.c.status).where(users.c.email_key == email_key)
-    return connection.execute(query.with_for_update()).first()
+def user_of_email(connection: Connection, keys: Iterable[str]) -> Any:
+    """Return (id, email, name, role, status), locked, of the user with one of these e-mails."""
+    query = select(users.c.id, users.c.email, users.c.name, users.c.role, users.c.status).where(users.c.email_key.in_(sorted(keys)))
+    return connection.execute(query.order_by(users.c.email_key).limit(1).with_for_update()).first()
 
 
 def has_identity(connection: Connection, issuer: str, user_id: UUID) -> bool:

@@ -14,6 +14,7 @@ from strongroom.errors import ValidationFailed
 from strongroom.events.service import emit
 from strongroom.jobs.queue import enqueue
 from strongroom.runtime import Runtime
+from strongroom.users import repository as users
 from tenants import hosts, sso
 from tenants import settings as registered
 from tenants.branding import check_brand
@@ -23,6 +24,7 @@ from tenants.sign_up import check_domains
 
 Changes = Mapping[str, Mapping[str, Any]]
 Actor = Mapping[str, Any]
+CONNECTIONS = "sso.connections"
 MAY_SERVE = "scanning.buckets_may_serve_unscanned"
 
 
@@ -99,6 +101,7 @@ def _act(runtime: Runtime, tenant: Tenant, actor: Actor, act: Callable[[Connecti
         runtime.registry.forget()
         with runtime.tenant(tenant) as connection:
             _tell_hosts(connection, present, actor)
+            _forget_identities(connection, present)
             emit(connection, "settings.updated", tenant.id, {"version": present.version, "changes": present.changes}, actor)
     return present
 
@@ -112,6 +115,12 @@ def _tell_hosts(connection: Connection, present: SettingsVersion, actor: Actor) 
         emit(connection, kind, UUID(name.partition(".")[2]), {"name": (after or before)["name"]}, actor)
     if changed or (MAY_SERVE in present.changes and present.settings[hosts.PART]):
         enqueue(connection, hosts.SETTLE, {}, dedupe_key="all")
+
+
+def _forget_identities(connection: Connection, present: SettingsVersion) -> None:
+    """Whoever an issuer knows that no connection names any more is a stranger, should one name it again: nobody sees such links."""
+    if CONNECTIONS in present.changes:
+        users.forget_issuers_but(connection, [each.issuer for each in sso.connections_of(present.settings["sso"])])
 
 
 def _checked(changes: Changes) -> dict[str, dict[str, Any]]:
@@ -141,8 +150,11 @@ def _check_whole(runtime: Runtime, connection: Connection, tenant: Tenant, versi
     connections = sso.connections_of(chosen)
     sso.forget_others(connection, tenant.id, connections)
     usable = sso.secrets_of(connection, runtime.keys, tenant.id, [each for each in connections if each.enabled])
-    if chosen.get("password_sign_in") == sso.OWNERS and not usable:
-        text = "Nobody but owners could sign in: there is no identity provider that is enabled and has its client secret."
+    if chosen.get("password_sign_in") == sso.OWNERS and not any(each.domains and each.name in usable for each in connections):
+        text = (
+            "Nobody but owners could sign in: accounts that exist are opened only by an identity provider that names their e-mail "
+            "domains. Set one up that is enabled, has its client secret and names domains, or let everybody use a password."
+        )
         raise ValidationFailed(text, errors={"sso": {"password_sign_in": [text]}})
 
 

@@ -95,7 +95,9 @@ class SsoPart(Schema):
     )  # fmt: skip
     password_sign_in = fields.String(
         validate=validate.OneOf([EVERYBODY, OWNERS]), allow_none=True,
-        metadata={"description": "`owners`: all others come in by an identity provider. Needs one that is enabled and has its secret."},
+        metadata={
+            "description": "`owners`: all others come in by an identity provider. Needs one that is enabled, with its secret and domains."
+        },
     )  # fmt: skip
 
 

@@ -76,6 +76,16 @@ def delete_user(connection: Connection, user_id: UUID) -> None:
     connection.execute(delete(users).where(users.c.id == user_id))
 
 
+def forget_identities(connection: Connection, user_id: UUID) -> None:
+    """Have no identity provider know a user any more."""
+    connection.execute(delete(identities).where(identities.c.user_id == user_id))
+
+
+def forget_issuers_but(connection: Connection, issuers: Iterable[str]) -> None:
+    """Remove what is known of users by other issuers than these."""
+    connection.execute(delete(identities).where(identities.c.issuer.not_in(sorted(set(issuers)))))
+
+
 def active_owners(connection: Connection) -> set[UUID]:
     """Return the tenant's active owners, locked in one order, so that two of them cannot step down at once."""
     query = select(users.c.id).where(users.c.role == Role.OWNER, users.c.status == "active").order_by(users.c.id).with_for_update()

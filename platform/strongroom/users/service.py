@@ -27,6 +27,10 @@ from tenants.models import Tenant
 
 MAX_EMAIL = 320
 INVITE = "invite"
+CANNOT_OWN = (
+    "Owners sign in with a password, and this user has none. Disable it, make it an owner, enable it again, "
+    "and give it a new link under invitations: there it chooses one."
+)
 
 
 def check_email(email: str) -> str:
@@ -217,10 +221,11 @@ def update_user(
     role: Role | None = None,
     disabled: bool | None = None,
 ) -> User:
-    """Change name, role or access of a user. Disabling ends all its sessions.
+    """Change name, role or access of a user. Disabling ends all its sessions; so does making it an owner, see `_make_owner`.
 
     Raises:
         NotFound
+        ValidationFailed: it would be an owner who has no password.
         Forbidden: only owners change owners.
         LastOwner: nobody would own the tenant any more.
     """
@@ -231,13 +236,30 @@ def update_user(
         _may_give(principal, role or user.role)
         if disabled or (role is not None and role != Role.OWNER):
             _keep_an_owner(owners, user)
+        if role == Role.OWNER != user.role:
+            _make_owner(connection, principal, user_id)
         values = _changes(name, role, disabled)
         if values:
             user = repository.update_user(connection, user_id, **values)
+        if role == Role.OWNER:
+            _check_password(connection, user)
         if disabled:
             sessions.end_sessions_of(connection, user_id)
         emit(connection, "user.updated", user_id, {"email": user.email, "role": user.role, "status": user.status}, principal.actor)
     return user
+
+
+def _make_owner(connection: Connection, principal: Principal, user_id: UUID) -> None:
+    """End every way in that is not the user's password: administrators can have opened any by an identity provider of their own."""
+    repository.forget_identities(connection, user_id)
+    sessions.end_sessions_of(connection, user_id)
+    for api_key_id in sessions.revoke_keys_of(connection, user_id, Scope.ADMIN):
+        emit(connection, "api_key.revoked", api_key_id, {}, principal.actor)
+
+
+def _check_password(connection: Connection, user: User) -> None:
+    if user.status == "active" and repository.password_hash(connection, user.id) is None:
+        raise ValidationFailed(CANNOT_OWN, errors={"role": [CANNOT_OWN]})
 
 
 def _changes(name: str | None, role: Role | None, disabled: bool | None) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""E-mail addresses of strangers: strictly read, so that what is allowed, what is mailed to and what is compared are one thing."""
+"""E-mail addresses as mailboxes: an international domain has two forms, and a mailbox one account.
+
+Those of strangers are read strictly, so that what is allowed, what is mailed to and what is compared are one thing.
+"""
 
 from __future__ import annotations
 
@@ -41,9 +44,23 @@ def read(text: str) -> Mailbox:
         name = normalise(domain)
     except ValidationFailed:
         raise _refused() from None
-    address, email = f"{local}@{name}", f"{local}@{shown(name)}"
-    if len(address) > MAX_ADDRESS:
+    mailbox = _mailbox(local, name)
+    if len(mailbox.address) > MAX_ADDRESS:
         raise _refused()
+    return mailbox
+
+
+def known_as(text: str) -> Mailbox:
+    """Return the mailbox of an address that somebody else answers for, also one that `read` refuses; as it is where it has no domain."""
+    local, _, domain = text.strip().rpartition("@")
+    try:
+        return _mailbox(local, normalise(domain))
+    except ValidationFailed:
+        return Mailbox(text, text, domain.lower())
+
+
+def _mailbox(local: str, name: str) -> Mailbox:
+    address, email = f"{local}@{name}", f"{local}@{shown(name)}"
     # Where comparing would make another domain of it (a sharp s becomes two), it stays in ASCII
     return Mailbox(address, email if email_key(email) == email.lower() else address, name)
 
