@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from strongroom.db.ids import new_id
+from strongroom.mirrors import settling
 from strongroom.moving import service as moving
 
 from tenants.models import ProviderInfo, Tenant
@@ -179,6 +180,18 @@ def test_copies_can_be_left(world: World, tenant: Tenant, client: Client, place:
     again = add_host(client, place)
     settle(world)
     assert counts(client, again) == (1, 0, 0), "they are written anew"
+
+
+def test_a_look_that_began_before_the_host_was_added(world: World, tenant: Tenant, client: Client, place: ProviderInfo) -> None:
+    former = world.runtime.look_up(tenant)
+    host = add_host(client, place)
+    file = world.upload(client)
+    settle(world)
+    settling.settle(world.runtime, former)
+    settle(world)
+    assert (counts(client, host), at(world, tenant, place)) == ((1, 0, 0), {file["version_id"]})
+    next(each for each in Path(place.config["root"], tenant.prefix).rglob("*") if each.is_file()).unlink()
+    assert settling.reconcile(world.runtime, former) == 1
 
 
 def test_a_former_version_of_the_settings(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import pytest
 from strongroom.db.ids import new_id
+from strongroom.files import copies
 from strongroom.mirrors import settling
 from strongroom.storage import outages
 from strongroom.storage.outages import Outages
 
 from tenants.models import Tenant
-from tests.factories import World, ok, problem
-from tests.mirrors.conftest import HOSTS
+from tests.factories import Account, Client, World, ok, problem
+from tests.mirrors.conftest import HOSTS, settle
 from tests.moving.conftest import present
 from tests.services.s3server import S3Server
 
@@ -41,6 +44,54 @@ def test_to_a_provider_of_its_own(world: World, rclone_server: S3Server) -> None
     ok(client.delete(f"{HOSTS}/{host['id']}", query_string={"keep_copies": "1"}), 204)
     ok(client.delete(f"{PROVIDERS}/{own['id']}"), 204)
     problem(client.post("/api/v1/tenant/settings/versions/2/restore"), 422, "validation_failed")
+
+
+@dataclass(frozen=True)
+class Own:
+    """A tenant that mirrors a file to an S3 server of its own."""
+
+    world: World
+    tenant: Tenant
+    owner: Account
+    client: Client
+    provider_id: str
+    host_id: str
+    version_id: str
+
+    def kept(self) -> set[str]:
+        """The versions of which there are copies."""
+        return {str(version_id) for _, version_id, _ in self.world.runtime.storage(self.tenant, UUID(self.provider_id)).list()}
+
+
+@pytest.fixture
+def own(world: World, rclone_server: S3Server) -> Own:
+    open_world = world.again(outbound_allow=["127.0.0.1/32"], outbound_ports=[urlsplit(rclone_server.endpoint_url).port])
+    tenant = open_world.create_tenant(own_providers=1)
+    owner = open_world.create_user(tenant)
+    client = open_world.client(owner)
+    open_world.create_bucket(tenant)
+    body = {"name": "ours", "kind": "s3", "config": rclone_server.config(), "secrets": rclone_server.secrets()}
+    provider = ok(client.post(PROVIDERS, json=body), 201)
+    host = ok(client.post(HOSTS, json={"name": "x", "provider_id": provider["id"]}), 201)
+    file = open_world.upload(client)
+    settle(open_world)
+    return Own(open_world, tenant, owner, client, provider["id"], host["id"], file["version_id"])
+
+
+def test_a_look_that_began_before_leaves_kept_copies(own: Own) -> None:
+    """Whether it finds what has to be copied there with the settings of then, or such a row was noted in the last moment."""
+    world, tenant = own.world, own.tenant
+    former = world.runtime.look_up(tenant)
+    ok(own.client.delete(f"{HOSTS}/{own.host_id}", query_string={"keep_copies": "1"}), 204)
+    settling.settle(world.runtime, former)
+    settle(world)
+    assert (own.kept(), world.rows(tenant, "mirrors")) == ({own.version_id}, [])
+    with world.runtime.tenant(tenant) as connection:
+        assert copies.add(connection, former.settings.hosts[0], former.settings.scanning)
+    settle(world)
+    settling.settle(world.runtime, tenant)
+    settle(world)
+    assert (own.kept(), world.rows(tenant, "mirrors")) == ({own.version_id}, [])
 
 
 def test_without_its_plan_it_brings_none(world: World, rclone_server: S3Server) -> None:

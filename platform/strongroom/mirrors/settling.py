@@ -39,6 +39,7 @@ def settle(runtime: Runtime, tenant: Tenant, ids: Mapping[str, Any] | None = Non
 
     `ids`: of the job; None: as every day, which nobody waits for.
     """
+    tenant = runtime.look_up(tenant)  # housekeeping may have begun hours ago, with other hosts
     ends, after = time.monotonic() + TURN_S, UUID(ids["after"]) if ids and ids.get("after") else None
     kept = {AGAIN: True} if ids is None or ids.get(AGAIN) else {}
     if after is None and not _drop(runtime, tenant, ends):
@@ -65,11 +66,16 @@ def _go_on(runtime: Runtime, tenant: Tenant, ids: dict[str, Any]) -> None:
 
 
 def _drop(runtime: Runtime, tenant: Tenant, ends: float) -> bool:
-    """Remove copies that belong to no host; False when there was not time enough for all."""
+    """Remove copies that belong to no host; False when there was not time enough for all.
+
+    Where the tenant has left a provider with its copies kept, they are forgotten only.
+    """
     while True:
+        used = set(runtime.provider_ids(tenant))
         with runtime.tenant(tenant) as connection:
             gone = repository.drop_unwanted(connection, tenant.settings.hosts, tenant.settings.scanning, BATCH)
-            for (provider_id, bucket_id), group in groupby(sorted(gone, key=_place), _place):
+            left_over = sorted((row for row in gone if row.provider_id in used), key=_place)
+            for (provider_id, bucket_id), group in groupby(left_over, _place):
                 enqueue_purge(connection, provider_id, bucket_id, [row.version_id for row in group])
                 enqueue(connection, LEAVE, {}, dedupe_key="leave", delay_s=LEFT_S)
         if len(gone) < BATCH:
@@ -95,7 +101,7 @@ def _note_missing(connection: Connection, tenant: Tenant, hosts: Sequence[Host],
 
 def reconcile(runtime: Runtime, tenant: Tenant) -> int:
     """See that the copies at the hosts are there; have those made anew that are not. Return how many."""
-    lost = 0
+    lost, tenant = 0, runtime.look_up(tenant)
     for host in tenant.settings.hosts:
         try:
             lost += _find_lost(Place(runtime, tenant, host))
