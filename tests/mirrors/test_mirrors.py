@@ -168,18 +168,18 @@ def test_a_removed_host_is_emptied(world: World, tenant: Tenant, client: Client,
     ok(operator.delete(f"/operator/api/v1/providers/{place.name}"), 204)
 
 
-def test_copies_can_be_left(world: World, tenant: Tenant, client: Client, place: ProviderInfo) -> None:
-    """They are forgotten: nothing of ours looks there again."""
+def test_copies_are_not_left_at_what_the_operator_offers(world: World, tenant: Tenant, client: Client, place: ProviderInfo) -> None:
+    """They would count in no quota, and nobody could remove them."""
     host = add_host(client, place)
     file = world.upload(client)
     settle(world)
-    ok(client.delete(f"{HOSTS}/{host['id']}", query_string={"keep_copies": "1"}), 204)
+    refused = problem(client.delete(f"{HOSTS}/{host['id']}", query_string={"keep_copies": "1"}), 409, "conflict")
+    assert "storage of your own" in refused["detail"]
     settle(world)
-    assert (at(world, tenant, place), world.rows(tenant, "mirrors")) == ({file["version_id"]}, [])
-    assert place.id not in world.runtime.provider_ids(tenant)
-    again = add_host(client, place)
+    assert (counts(client, host), at(world, tenant, place)) == ((1, 0, 0), {file["version_id"]})
+    ok(client.delete(f"{HOSTS}/{host['id']}"), 204)
     settle(world)
-    assert counts(client, again) == (1, 0, 0), "they are written anew"
+    assert (at(world, tenant, place), world.rows(tenant, "mirrors")) == (set(), [])
 
 
 def test_a_look_that_began_before_the_host_was_added(world: World, tenant: Tenant, client: Client, place: ProviderInfo) -> None:

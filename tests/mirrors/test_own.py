@@ -15,7 +15,7 @@ from strongroom.storage.outages import Outages
 
 from tenants.models import Tenant
 from tests.factories import Account, Client, World, ok, problem
-from tests.mirrors.conftest import HOSTS, settle
+from tests.mirrors.conftest import HOSTS, counts, settle
 from tests.moving.conftest import present
 from tests.services.s3server import S3Server
 
@@ -76,6 +76,27 @@ def own(world: World, rclone_server: S3Server) -> Own:
     file = open_world.upload(client)
     settle(open_world)
     return Own(open_world, tenant, owner, client, provider["id"], host["id"], file["version_id"])
+
+
+def test_copies_can_be_left(own: Own) -> None:
+    """They are forgotten: nothing of ours looks there again."""
+    world, tenant, client = own.world, own.tenant, own.client
+    ok(client.delete(f"{HOSTS}/{own.host_id}", query_string={"keep_copies": "1"}), 204)
+    settle(world)
+    assert (own.kept(), world.rows(tenant, "mirrors")) == ({own.version_id}, [])
+    assert UUID(own.provider_id) not in world.runtime.provider_ids(tenant)
+    again = ok(client.post(HOSTS, json={"name": "x", "provider_id": own.provider_id}), 201)
+    settle(world)
+    assert counts(client, again) == (1, 0, 0), "they are written anew"
+
+
+def test_its_page_offers_to_leave_them(own: Own) -> None:
+    browser = own.world.browser(own.owner)
+    assert b"Leave the copies there" in browser.get("/console/hosts/").data
+    assert browser.post(f"/console/hosts/{own.host_id}/remove", data={"keep_copies": "1"}).status_code == 303
+    assert ok(own.client.get(HOSTS))["items"] == []
+    settle(own.world)
+    assert own.kept() == {own.version_id}
 
 
 def test_a_look_that_began_before_leaves_kept_copies(own: Own) -> None:

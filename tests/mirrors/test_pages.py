@@ -46,9 +46,13 @@ def test_the_whole_life(world: World, tenant: Tenant, client: Client, browser: C
     assert (hosts(client)[0]["name"], hosts(client)[0]["buckets"], hosts(client)[0]["enabled"]) == ("Other", [bucket], True)
     assert b"media" in browser.get(PAGE).data
     assert b"checked" in browser.get(f"{mine}/edit").data
+    assert b"Leave the copies there" not in browser.get(PAGE).data, "the platform's: refused"
     assert browser.post(f"{mine}/remove", data={"keep_copies": "1"}).status_code == 303
+    assert len(hosts(client)) == 1
+    assert browser.post(f"{mine}/remove").status_code == 303
     assert hosts(client) == []
-    assert at(world, tenant, place) == {file["version_id"]}
+    settle(world)
+    assert at(world, tenant, place) == set()
 
 
 def test_what_is_wrong_stands_beside_its_field(client: Client, browser: Client, place: ProviderInfo) -> None:

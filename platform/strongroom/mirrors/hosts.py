@@ -157,10 +157,14 @@ def remove_host(runtime: Runtime, tenant: Tenant, principal: Principal, host_id:
 
     Raises:
         NotFound
-        Conflict: copies cannot be kept where files themselves lie: what belongs to no file is removed there every day.
+        Conflict: copies cannot be kept at storage that is not the tenant's own: they would count in no quota, and outlive erased files.
+            Nor where files themselves lie: what belongs to no file is removed there every day.
     """
-    host = get_host(runtime, tenant, host_id).host
+    found = get_host(runtime, tenant, host_id)
+    host = found.host
     if keep_copies:
+        if found.provider.tenant_id != tenant.id:
+            raise Conflict("Nobody could remove the copies from the platform's storage any more. They stay only at storage of your own.")
         _forget_copies(runtime, tenant, host)
 
     def leave(connection: Connection) -> None:

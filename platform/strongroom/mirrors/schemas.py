@@ -83,7 +83,9 @@ class HostProviderPage(Schema):
 class HostRemoval(Schema):
     """What becomes of the copies."""
 
-    keep_copies = fields.Boolean(load_default=False, metadata={"description": "`1`: leave the copies there, and forget them."})
+    keep_copies = fields.Boolean(
+        load_default=False, metadata={"description": "`1`: leave the copies there, and forget them. Only at a provider of your own."}
+    )
 
 
 class RetriedCopiesSchema(Schema):
