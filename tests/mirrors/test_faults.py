@@ -13,11 +13,14 @@ from uuid import UUID
 import pytest
 from sqlalchemy import delete
 from strongroom.checks import service as checks
+from strongroom.errors import StorageUnavailable
 from strongroom.files import claims
 from strongroom.files.tables import versions
 from strongroom.mirrors import repository, settling
 from strongroom.mirrors import service as mirrors
+from strongroom.moving import service as moving
 
+from tenants import providers as registered
 from tenants.models import ProviderInfo, Tenant
 from tests.acceptance.waiting import wait_until
 from tests.factories import Client, World, ok
@@ -145,6 +148,33 @@ def test_housekeeping_goes_on_without_a_host(world: World, tenant: Tenant, clien
         assert counts(client, host) == (1, 0, 0)
     finally:
         root.with_name("away").rename(root)
+
+
+def test_a_removed_host_that_is_dead_holds_up_nothing_else(
+    world: World, tenant: Tenant, client: Client, add_place: AddPlace, local: ProviderInfo, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whichever of the two was there first: bytes left over at the other are removed, it is left, and lost ones are told."""
+    dead, fine = add_place(), add_place()
+    lost = world.upload(client)
+    for each in (dead, fine):
+        ok(client.delete(f"{HOSTS}/{add_host(client, each)['id']}"), 204)
+    settle(world)
+    path_of(world, tenant, local, lost).unlink()
+    stray = Path(fine.config["root"]) / tenant.prefix / ("0" * 32) / ("1" * 32)
+    stray.parent.mkdir(parents=True)
+    stray.write_bytes(b"left over")
+    with world.runtime.databases.control() as connection:
+        for each in (dead, fine):
+            registered.note_use(connection, tenant.id, each.id)
+    Path(dead.config["root"]).rename(Path(dead.config["root"]).with_name("away"))
+    eager = world.again(reconcile_grace_s=0)
+    with pytest.raises(StorageUnavailable):
+        checks.reconcile(eager.runtime, present(eager, tenant))
+    assert not stray.exists()
+    assert "a version has no bytes" in caplog.messages
+    with pytest.raises(StorageUnavailable):
+        moving.leave_providers(world.runtime, tenant)
+    assert set(world.runtime.provider_ids(tenant)) == {local.id, dead.id}
 
 
 def test_what_a_dead_worker_left_is_in_nobodys_way(world: World, tenant: Tenant, client: Client, place: ProviderInfo) -> None:

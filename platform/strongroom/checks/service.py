@@ -20,6 +20,7 @@ from strongroom.files.service import event_data, remove
 from strongroom.runtime import Runtime
 from strongroom.scanning import ClamdScanner, Inspection, ScanLimits, Scanner, YaraScanner, find_clamd, inspect
 from strongroom.scanning import Verdict as ScanVerdict
+from strongroom.storage.everywhere import at_each
 from strongroom.uploads import repository as uploads
 from strongroom.uploads.fingerprint import DIGEST_BYTES, BlockDigests, fingerprint_of
 from tenants.models import Tenant
@@ -236,11 +237,16 @@ def reconcile(runtime: Runtime, tenant: Tenant) -> Reconciliation:
     """Compare what lies at the provider with the rows, in both directions, with a grace time for what is under way.
 
     Of mirrors only what is left over there is removed; see `mirrors.settling.reconcile`. A host that does not answer has time.
+
+    Raises:
+        DomainError: another provider does not answer; everything else was done.
     """
-    orphans = sum(_remove_orphans_at(runtime, tenant, provider_id) for provider_id in runtime.provider_ids(tenant))
-    missing = _find_missing(runtime, tenant)
-    for version_id in missing:
-        log.error("a version has no bytes", extra={"tenant_id": str(tenant.id), "version_id": str(version_id)})
+    try:
+        orphans = sum(at_each(runtime.provider_ids(tenant), lambda each: _remove_orphans_at(runtime, tenant, each)))
+    finally:
+        missing = _find_missing(runtime, tenant)
+        for version_id in missing:
+            log.error("a version has no bytes", extra={"tenant_id": str(tenant.id), "version_id": str(version_id)})
     return Reconciliation(orphans, tuple(missing))
 
 

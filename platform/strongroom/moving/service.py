@@ -24,6 +24,7 @@ from strongroom.moving.copying import Corrupt, SourceFailed, TargetFailed, copy
 from strongroom.moving.models import Left, Move, MoveState, Report, Stored
 from strongroom.moving.tables import moves
 from strongroom.runtime import Runtime
+from strongroom.storage.everywhere import at_each
 from strongroom.storage.probe import must_work
 from tenants import providers as registered
 from tenants import repository as registry
@@ -177,18 +178,24 @@ def _flip(runtime: Runtime, tenant: Tenant, target: UUID, stored: Stored, tag: s
 
 
 def leave_providers(runtime: Runtime, tenant: Tenant) -> None:
-    """Forget the providers at which nothing of a tenant is left; go on with a move that somebody's late upload has outrun."""
+    """Forget the providers at which nothing of a tenant is left; go on with a move that somebody's late upload has outrun.
+
+    Raises:
+        DomainError: one of them does not answer; the others have been looked at.
+    """
     tenant = _as_it_is(runtime, tenant)
-    for provider_id in _sources(runtime, tenant, tenant.provider_id):
-        if tenant.settings.host_at(provider_id) is not None:
-            continue
-        with runtime.tenant(tenant) as connection:
-            left, failures = repository.count(connection, [provider_id]), len(repository.list_failures(connection))
-            move = repository.get_move(connection)
-            if (left.objects > failures or left.uploads) and move is not None and move.provider_id == tenant.provider_id:
-                _take_up(connection, move)
-        if not (left.objects or left.uploads) and next(runtime.storage(tenant, provider_id).list(), None) is None:
-            registered.leave(runtime.databases, tenant.id, provider_id)
+    former = [each for each in _sources(runtime, tenant, tenant.provider_id) if tenant.settings.host_at(each) is None]
+    at_each(former, lambda each: _leave(runtime, tenant, each))
+
+
+def _leave(runtime: Runtime, tenant: Tenant, provider_id: UUID) -> None:
+    with runtime.tenant(tenant) as connection:
+        left, failures = repository.count(connection, [provider_id]), len(repository.list_failures(connection))
+        move = repository.get_move(connection)
+        if (left.objects > failures or left.uploads) and move is not None and move.provider_id == tenant.provider_id:
+            _take_up(connection, move)
+    if not (left.objects or left.uploads) and next(runtime.storage(tenant, provider_id).list(), None) is None:
+        registered.leave(runtime.databases, tenant.id, provider_id)
 
 
 def _take_up(connection: Connection, move: Move) -> None:
