@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from strongroom.files import claims
 from strongroom.moving import service as moving
+from strongroom.storage.keys import object_key
 
 from tenants.models import ProviderInfo, Tenant
 from tests.factories import Client, World, object_url, ok
@@ -64,6 +67,45 @@ def test_to_a_host_that_is_not_done_yet(world: World, tenant: Tenant, client: Cl
     assert named(world, tenant, place) == at(world, tenant, place) == versions
     assert (at(world, tenant, local), world.rows(tenant, "mirrors")) == (set(), [])
     assert_readable(client, contents)
+
+
+def only_path(world: World, tenant: Tenant, place: ProviderInfo) -> Path:
+    (row,) = world.rows(tenant, "versions")
+    return Path(place.config["root"]) / object_key(tenant.prefix, row["bucket_id"], row["id"])
+
+
+def test_a_mirror_that_stands_is_not_written_over(
+    world: World, tenant: Tenant, client: Client, place: ProviderInfo, local: ProviderInfo
+) -> None:
+    """Not even read from the old provider, which may have lost it."""
+    file = world.upload(client, "a.txt", b"a text")
+    world.run_jobs()
+    add_host(client, place)
+    settle(world)
+    before = only_path(world, tenant, place).stat().st_ino
+    only_path(world, tenant, local).unlink()
+    assert move(world, present(world, tenant), place).failures == ()
+    assert named(world, tenant, place) == at(world, tenant, place) == {file["version_id"]}
+    assert only_path(world, tenant, place).stat().st_ino == before
+    assert_readable(client, {"a.txt": b"a text"})
+
+
+@pytest.mark.parametrize("there", [b"b text", b"a te", None], ids=["other", "shorter", "missing"])
+def test_a_mirror_that_is_not_what_it_should_be_is_made_anew(
+    world: World, tenant: Tenant, client: Client, place: ProviderInfo, there: bytes | None
+) -> None:
+    file = world.upload(client, "a.txt", b"a text")
+    world.run_jobs()
+    add_host(client, place)
+    settle(world)
+    path = only_path(world, tenant, place)
+    path.unlink()
+    if there is not None:
+        path.write_bytes(there)
+    assert move(world, present(world, tenant), place).failures == ()
+    assert named(world, tenant, place) == {file["version_id"]}
+    assert path.read_bytes() == b"a text"
+    assert_readable(client, {"a.txt": b"a text"})
 
 
 def test_to_elsewhere_while_a_host_stays(

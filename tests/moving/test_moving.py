@@ -285,12 +285,32 @@ def test_a_target_that_fails_in_the_middle(
     assert report.move.state == MoveState.RUNNING
     assert str(fault) in report.move.problem
     assert (report.left.objects, report.failures) == (16, ())
+    assert world.rows(tenant, "byte_claims") == [], "others may work there meanwhile"
     assert_readable(client, contents)
     for _ in range(4):
         world.run_jobs()
     report = moving.report(world.runtime, tenant)
     assert report.move is not None
     assert (report.move.state, report.move.problem, report.left.objects) == (MoveState.DONE, "", 0)
+
+
+def test_a_source_that_fails_is_let_go_of(
+    world: World, tenant: Tenant, client: Client, other: ProviderInfo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.upload(client)
+    world.run_jobs()
+    moving.begin(world.runtime, tenant, other)
+
+    def fails(*_: object) -> object:
+        raise moving.SourceFailed("It is down.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(moving, "copy", fails)
+        world.run_due_jobs()
+    report = moving.report(world.runtime, tenant)
+    assert report.move is not None
+    assert (report.move.problem, report.left.objects) == ("The old provider: It is down.", 1)
+    assert world.rows(tenant, "byte_claims") == []
 
 
 def test_a_full_target(world: World, tenant: Tenant, client: Client, other: ProviderInfo) -> None:

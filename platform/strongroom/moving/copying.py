@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from strongroom.errors import DomainError, NotFound
@@ -38,7 +38,7 @@ def copy(source: TenantStorage, target: TenantStorage, stored: Stored) -> Object
         with _target_fails():
             writer = target.writer(stored.bucket_id, stored.id, stored.size_bytes)
         try:
-            _stream(reader, writer, stored)
+            _stream(reader, stored, _taken_by(writer))
             with _target_fails():
                 writer.complete()
         except BaseException:
@@ -53,7 +53,36 @@ def copy(source: TenantStorage, target: TenantStorage, stored: Stored) -> Object
     return found
 
 
-def _stream(reader: Reader, writer: Writer, stored: Stored) -> None:
+def already_there(target: TenantStorage, stored: Stored) -> ObjectMeta | None:
+    """Read what lies at the new provider; describe it where it is the very bytes that were stored, else None.
+
+    Raises:
+        TargetFailed: it does not give them at present.
+    """
+    try:
+        with _source_fails():
+            reader = target.open(stored.bucket_id, stored.id)
+        try:
+            _stream(reader, stored, lambda _: None)
+        finally:
+            reader.close()
+    except Corrupt:
+        return None
+    except SourceFailed as error:
+        raise TargetFailed(str(error)) from error
+    with _target_fails():
+        return target.head(stored.bucket_id, stored.id)
+
+
+def _taken_by(writer: Writer) -> Callable[[bytes], None]:
+    def take(data: bytes) -> None:
+        with _target_fails():
+            writer.write(data)
+
+    return take
+
+
+def _stream(reader: Reader, stored: Stored, take: Callable[[bytes], None]) -> None:
     hashes, size_bytes = Fingerprinter(), 0
     while True:
         with _source_fails():
@@ -62,8 +91,7 @@ def _stream(reader: Reader, writer: Writer, stored: Stored) -> None:
         if not data or size_bytes > stored.size_bytes:
             break
         hashes.update(data)
-        with _target_fails():
-            writer.write(data)
+        take(data)
     if size_bytes != stored.size_bytes:
         raise Corrupt(f"It has {'more' if data else size_bytes} bytes; {stored.size_bytes} were stored.")
     found = hashes.finish()

@@ -20,10 +20,11 @@ from strongroom.files import claims, copies
 from strongroom.files.service import enqueue_purge
 from strongroom.jobs.queue import enqueue
 from strongroom.moving import repository
-from strongroom.moving.copying import Corrupt, SourceFailed, TargetFailed, copy
+from strongroom.moving.copying import Corrupt, SourceFailed, TargetFailed, already_there, copy
 from strongroom.moving.models import Left, Move, MoveState, Report, Stored
 from strongroom.moving.tables import moves
 from strongroom.runtime import Runtime
+from strongroom.storage.base import ObjectMeta
 from strongroom.storage.everywhere import at_each
 from strongroom.storage.probe import must_work
 from tenants import providers as registered
@@ -149,8 +150,9 @@ def _move_one(runtime: Runtime, tenant: Tenant, target: UUID, stored: Stored) ->
     with runtime.tenant(tenant) as connection:
         if not claims.take_for_copy(connection, stored.id, target):
             return None  # what once lay there is being removed: the next pass comes by again
+        mirrored = target in copies.stored_at(connection, stored.id)
     try:
-        meta = copy(runtime.storage(tenant, stored.provider_id), runtime.storage(tenant, target), stored)
+        meta = _bring(runtime, tenant, target, stored, mirrored)
     except Corrupt as error:
         with runtime.tenant(tenant) as connection:
             claims.release(connection, [stored.id], target, claims.COPY)
@@ -158,9 +160,19 @@ def _move_one(runtime: Runtime, tenant: Tenant, target: UUID, stored: Stored) ->
         return None
     except (SourceFailed, TargetFailed) as error:
         log.warning("a version could not be moved", extra={"tenant_id": str(tenant.id), "version_id": str(stored.id)})
+        with runtime.tenant(tenant) as connection:
+            claims.release(connection, [stored.id], target, claims.COPY)
         return error
     _flip(runtime, tenant, target, stored, meta.tag)
     return None
+
+
+def _bring(runtime: Runtime, tenant: Tenant, target: UUID, stored: Stored, mirrored: bool) -> ObjectMeta:
+    """Have a version's bytes at the new provider; a mirror that stands there is taken as it is, so nothing is written over it."""
+    there = runtime.storage(tenant, target)
+    if mirrored and (found := already_there(there, stored)) is not None:
+        return found
+    return copy(runtime.storage(tenant, stored.provider_id), there, stored)
 
 
 def _flip(runtime: Runtime, tenant: Tenant, target: UUID, stored: Stored, tag: str) -> None:
