@@ -25,7 +25,7 @@ from strongroom.files.service import enqueue_purge
 from strongroom.jobs.queue import AGAIN, enqueue, run_again
 from strongroom.mirrors import repository
 from strongroom.mirrors.models import Task
-from strongroom.moving.copying import Corrupt, SourceFailed, TargetFailed, copy
+from strongroom.moving.copying import Corrupt, SourceFailed, TargetFailed, already_there, copy
 from strongroom.runtime import Runtime
 from strongroom.storage.base import ObjectMeta
 from tenants.hosts import MIRROR
@@ -193,6 +193,8 @@ def _copy(place: Place, task: Task) -> ObjectMeta:
         target = place.runtime.storage(place.tenant, task.provider_id)
     except DomainError as error:
         raise TargetFailed(error.detail) from error
+    if task.attempt > 1 and (found := already_there(target, stored)) is not None:
+        return found  # whoever made it died before it could be told, or its provider gave it another tag
     try:
         source = place.runtime.storage(place.tenant, stored.provider_id)
     except DomainError as error:
