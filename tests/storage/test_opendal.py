@@ -62,6 +62,12 @@ def shaky(webdav_server: RcloneService, proxy: Outage) -> Any:
     return opendal_provider(webdav_server, proxy.port, timeout_s=0.5)
 
 
+def pieces_of(server: RcloneService, key: str) -> list[Path]:
+    """What lies beside a key."""
+    path = server.folder / "objects" / key
+    return sorted(path.parent.glob(f"{path.name}.*"))
+
+
 # Writing and reading
 
 
@@ -108,6 +114,69 @@ def test_abort_removes_pieces(provider: Provider) -> None:
     assert list(provider.list(prefix_of(key))) == []
 
 
+def test_a_second_writer_that_breaks_off_leaves_the_object_whole(server: RcloneService, provider: Provider) -> None:
+    key = new_key()
+    meta, pieces = put(provider, key, BYTES[: 9 * MIB]), pieces_of(server, key)
+    writer = provider.writer(key, None)
+    writer.write(BYTES[MIB : 10 * MIB])
+    assert len(pieces_of(server, key)) == len(pieces) + 1
+    writer.abort()
+    assert pieces_of(server, key) == pieces
+    assert (provider.head(key), read(provider, key)) == (meta, BYTES[: 9 * MIB])
+
+
+def test_of_two_writers_the_overtaken_one_takes_nothing_away(server: RcloneService, provider: Provider) -> None:
+    key = new_key()
+    slow, quick = provider.writer(key, None), provider.writer(key, None)
+    slow.write(BYTES[: 9 * MIB])
+    quick.write(BYTES[: 9 * MIB])
+    quick.complete()
+    slow.abort()
+    assert read(provider, key) == BYTES[: 9 * MIB]
+    assert len(pieces_of(server, key)) == 2
+    provider.delete([key])
+    assert list(provider.list(prefix_of(key))) == []
+
+
+def test_an_object_that_is_replaced_while_it_is_read(server: RcloneService, provider: Provider) -> None:
+    """Its reader goes on, and its pieces are not left over."""
+    key = new_key()
+    put(provider, key, BYTES[: 9 * MIB])
+    reader = provider.open(key)
+    assert reader.read(5) == BYTES[:5]
+    put(provider, key, BYTES[: 9 * MIB])
+    reader.seek(9 * MIB - 5)
+    assert reader.read(5) == BYTES[9 * MIB - 5 : 9 * MIB]
+    assert len(pieces_of(server, key)) == 2
+
+
+def test_what_a_dead_writer_left_beside_an_object(server: RcloneService, provider: Provider) -> None:
+    """It shows under the key once the object is gone, so that who looks for left-overs finds and removes it."""
+    key = new_key()
+    provider.writer(key, None).write(BYTES[: 8 * MIB])
+    put(provider, key, b"abc")
+    provider.delete([key])
+    assert [(each.key, each.size_bytes) for each in provider.list(prefix_of(key))] == [(key, 8 * MIB)]
+    provider.delete([key])
+    assert (list(provider.list(prefix_of(key))), pieces_of(server, key)) == ([], [])
+
+
+def test_objects_of_before_pieces_had_tags(server: RcloneService) -> None:
+    provider: Any = opendal_provider(server)
+    key = new_key()
+    provider.put(f"{key}.00001", b"abc")
+    provider.put(key, b'{"strongroom":1,"at":"2026-01-02T03:04:05+00:00","tag":"0123","pieces":[[1,3]]}\n')
+    assert (provider.head(key).tag, read(provider, key)) == ("0123", b"abc")
+    writer = provider.writer(key, None)
+    writer.write(BYTES[: 8 * MIB])
+    writer.abort()
+    assert read(provider, key) == b"abc"
+    put(provider, key, b"abcd")
+    assert (read(provider, key), len(pieces_of(server, key))) == (b"abcd", 1)
+    provider.delete([key])
+    assert (list(provider.list(prefix_of(key))), pieces_of(server, key)) == ([], [])
+
+
 @pytest.mark.parametrize("cut", [0, 1, -1])
 def test_a_table_that_was_cut_off_is_none(server: RcloneService, cut: int) -> None:
     """What a crash of the service leaves over: never a shorter object."""
@@ -131,6 +200,8 @@ def test_what_is_no_table(data: bytes) -> None:
 def test_ranges_over_pieces() -> None:
     index = Index.now([(1, 10), (3, 5), (4, 10)])
     assert Index.from_bytes(index.to_bytes()) == index
+    tagged = Index.now([(1, 10)], "abcdef")
+    assert Index.from_bytes(tagged.to_bytes()) == tagged
     assert list(index.ranges(0, 25)) == [(1, 0, 10), (3, 0, 5), (4, 0, 10)]
     assert list(index.ranges(9, 7)) == [(1, 9, 1), (3, 0, 5), (4, 0, 1)]
     assert list(index.ranges(10, 0)) == []
@@ -139,7 +210,8 @@ def test_ranges_over_pieces() -> None:
 def test_a_piece_that_lost_bytes_is_told(server: RcloneService) -> None:
     provider, key = opendal_provider(server), new_key()
     put(provider, key, b"abcdef")
-    (server.folder / "objects" / f"{key}.00001").write_bytes(b"abc")
+    (piece,) = pieces_of(server, key)
+    piece.write_bytes(b"abc")
     with pytest.raises(StorageUnavailable):
         read(provider, key)
 

@@ -17,7 +17,6 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from typing import Any, cast
 from uuid import uuid4
 
@@ -29,8 +28,9 @@ from strongroom.errors import DomainError, NotFound, StorageUnavailable, Validat
 from strongroom.storage.base import CannotCompose, ObjectMeta, Part, PartLimits, Provider, Reader, Slice, Writer
 from strongroom.storage.opendal_errors import ERRORS, first_line, is_empty, is_vague, translate
 from strongroom.storage.opendal_index import Index, Piece
+from strongroom.storage.opendal_reader import open_pieces
 from strongroom.storage.opendal_schemes import SCHEMES, OpenDALConfig, parse
-from strongroom.storage.opendal_writer import PIECE_BYTES, PieceWriter
+from strongroom.storage.opendal_writer import PIECE_BYTES, PieceWriter, new_tag
 from strongroom.storage.pieces import (
     MARK,
     MAX_PARTS,
@@ -41,11 +41,11 @@ from strongroom.storage.pieces import (
     PieceMultipart,
     checked,
     checked_prefix,
+    holds_bytes,
     owner,
     piece_name,
     piece_number,
 )
-from strongroom.storage.ranged import RangedReader
 
 TRIES = 3
 
@@ -82,22 +82,7 @@ class OpenDALProvider(PieceMultipart):
 
     def open(self, key: str) -> Reader:
         """Open an object."""
-        index = self.index(key)
-        sizes = dict(index.pieces)
-
-        @lru_cache(maxsize=1)
-        def whole(number: int) -> bytes:
-            return self._read(piece_name(key, number), 0, sizes[number])
-
-        def piece(number: int, start: int, length: int) -> bytes:
-            if self._scheme.whole:
-                return whole(number)[start : start + length]
-            return self._read(piece_name(key, number), start, length)
-
-        def fetch(offset: int, length: int) -> bytes:
-            return b"".join(piece(*each) for each in index.ranges(offset, length))
-
-        return RangedReader(index.size_bytes, fetch)
+        return open_pieces(self, key, whole=self._scheme.whole, vague=self._scheme.vague)
 
     def head(self, key: str) -> ObjectMeta:
         """Describe an object; one small read."""
@@ -115,10 +100,13 @@ class OpenDALProvider(PieceMultipart):
         return index
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Remove objects: first what makes them visible, then their pieces."""
+        """Remove objects: first what makes them visible, then their pieces.
+
+        Where no object stands, whatever lies beside the key goes: so a writer that died beside an object needs it called twice.
+        """
         for key in keys:
             try:
-                pieces = [piece_name(key, number) for number, _ in self.index(key).pieces]
+                pieces = self.index(key).names(key)
                 open_session = self._exists(piece_name(key, MARK))
             except NotFound:
                 pieces, open_session = [], True
@@ -136,7 +124,7 @@ class OpenDALProvider(PieceMultipart):
                 if not name.endswith("/"):
                     known = meta if meta.last_modified else self._stat(name)
                     if known is not None:
-                        grouped.add(name, known.content_length if piece_number(name) else 0, known.last_modified)
+                        grouped.add(name, known.content_length if holds_bytes(name) else 0, known.last_modified)
             yield from grouped.metas()
 
     def delete_prefix(self, prefix: str) -> None:
@@ -168,16 +156,24 @@ class OpenDALProvider(PieceMultipart):
         found = self._stat(name)
         return found.content_length if found is not None else None
 
-    def finish(self, key: str, pieces: Sequence[Piece]) -> ObjectMeta:
-        """Write the table of contents: the object is there."""
-        index = Index.now(pieces)
+    def finish(self, key: str, pieces: Sequence[Piece], writer: str) -> ObjectMeta:
+        """Write the table of contents: the object is there. The pieces of one that it replaces go away."""
+        replaced: list[str] = []
+        with suppress(DomainError):
+            replaced = self.index(key).names(key)
+        index = Index.now(pieces, writer)
         self.put(key, index.to_bytes())
+        with suppress(DomainError):
+            self._remove(replaced)
         return index.meta(key)
 
-    def forget(self, key: str, numbers: Iterable[int]) -> None:
-        """Remove pieces. Never raises."""
+    def forget(self, key: str, numbers: Iterable[int], writer: str) -> None:
+        """Remove a writer's pieces, unless a table names them: its answer alone may have been lost. Never raises."""
         with suppress(DomainError):
-            self._remove(piece_name(key, number) for number in numbers)
+            with suppress(NotFound):
+                if self.index(key).writer == writer:
+                    return
+            self._remove(piece_name(key, number, writer) for number in numbers)
 
     def _put_piece(self, name: str, data: Buffer) -> str:
         checked(owner(name))
@@ -199,7 +195,9 @@ class OpenDALProvider(PieceMultipart):
         yield from (Part(number, sizes[number]) for number in sorted(sizes))
 
     def _join(self, key: str, parts: Sequence[Part]) -> ObjectMeta:
-        return self.finish(key, [(part.number, part.size_bytes) for part in parts if part.size_bytes])
+        index = Index.now([(part.number, part.size_bytes) for part in parts if part.size_bytes])
+        self.put(key, index.to_bytes())
+        return index.meta(key)
 
     def _clear(self, key: str, parts: Sequence[Part]) -> None:
         kept = {part.number for part in parts if part.size_bytes}
@@ -223,7 +221,12 @@ class OpenDALProvider(PieceMultipart):
                 raise NotFound from None
             raise translate(self._scheme.title, error) from None
 
-    def _read(self, name: str, start: int, length: int) -> bytes:
+    def read(self, name: str, start: int, length: int) -> bytes:
+        """Return bytes of what lies under a name.
+
+        Raises:
+            NotFound, StorageUnavailable
+        """
         with self._translated():
             data = bytes(self._operator.read(name, offset=start, size=length))
         if len(data) != length:
@@ -274,13 +277,14 @@ class CopyingOpenDALProvider(OpenDALProvider):
         if len(sources) > MAX_PIECES:
             raise CannotCompose
         made: list[Piece] = []
+        tag = new_tag()
         try:
             for number, (name, size_bytes) in enumerate(sources, start=1):
                 made.append((number, size_bytes))
-                self._copy(name, piece_name(checked(key), number), size_bytes)
-            return self.finish(key, made)
+                self._copy(name, piece_name(checked(key), number, tag), size_bytes)
+            return self.finish(key, made, tag)
         except DomainError:
-            self.forget(key, [number for number, _ in made])
+            self.forget(key, [number for number, _ in made], tag)
             raise
 
     def _whole_pieces(self, wanted: Slice) -> Iterator[tuple[str, int]]:
@@ -291,7 +295,7 @@ class CopyingOpenDALProvider(OpenDALProvider):
         for number, start, length in index.ranges(wanted.start, wanted.length):
             if start or length != sizes[number]:
                 raise CannotCompose
-            yield piece_name(wanted.key, number), length
+            yield index.name(wanted.key, number), length
 
     def _copy(self, source: str, target: str, size_bytes: int) -> None:
         with self._translated():

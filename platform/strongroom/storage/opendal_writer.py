@@ -1,8 +1,12 @@
-"""Writing an object in pieces: as much memory as one piece, for any size."""
+"""Writing an object in pieces: as much memory as one piece, for any size.
+
+The pieces have names of this writer's own, so two at one key never touch each other's, nor those of the object that stands.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from secrets import token_hex
 from typing import Protocol
 
 from strongroom.errors import StorageFull, StorageUnavailable
@@ -22,11 +26,16 @@ class PieceStore(Protocol):
     def size_of(self, name: str) -> int | None:
         """Return the size of what lies under a name."""
 
-    def finish(self, key: str, pieces: Sequence[Piece]) -> ObjectMeta:
+    def finish(self, key: str, pieces: Sequence[Piece], writer: str) -> ObjectMeta:
         """Make the object visible."""
 
-    def forget(self, key: str, numbers: Iterable[int]) -> None:
-        """Remove pieces. Never raises."""
+    def forget(self, key: str, numbers: Iterable[int], writer: str) -> None:
+        """Remove a writer's pieces, unless they are the object by now. Never raises."""
+
+
+def new_tag() -> str:
+    """Return what makes pieces' names those of one writer."""
+    return token_hex(6)
 
 
 class PieceWriter:
@@ -34,6 +43,7 @@ class PieceWriter:
 
     def __init__(self, provider: PieceStore, key: str, piece_bytes: int) -> None:
         self._provider, self._key, self._piece_bytes = provider, key, piece_bytes
+        self._tag = new_tag()
         self._buffer = bytearray()
         self._pieces: list[Piece] = []
         self._ended = False
@@ -52,11 +62,11 @@ class PieceWriter:
         """Send the rest, see that nobody removed the pieces meanwhile, and make the object visible."""
         if self._pieces:
             number, size_bytes = self._pieces[0]
-            if self._provider.size_of(piece_name(self._key, number)) != size_bytes:
+            if self._provider.size_of(piece_name(self._key, number, self._tag)) != size_bytes:
                 raise StorageUnavailable("The unfinished object was removed while it was being written.")
         if self._buffer:
             self._send()
-        meta = self._provider.finish(self._key, self._pieces)
+        meta = self._provider.finish(self._key, self._pieces, self._tag)
         self._ended = True
         return meta
 
@@ -65,12 +75,12 @@ class PieceWriter:
         if not self._ended:
             self._ended = True
             self._buffer = bytearray()
-            self._provider.forget(self._key, [number for number, _ in self._pieces])
+            self._provider.forget(self._key, [number for number, _ in self._pieces], self._tag)
 
     def _send(self) -> None:
         number = len(self._pieces) + 1
         if number > MAX_PIECES:
             raise StorageFull("The object has more pieces than this provider takes.")
         self._pieces.append((number, len(self._buffer)))  # before it is sent: half of it may arrive
-        self._provider.put(piece_name(self._key, number), self._buffer)
+        self._provider.put(piece_name(self._key, number, self._tag), self._buffer)
         self._buffer.clear()

@@ -1,6 +1,7 @@
 """Objects in pieces, for providers that have no multipart uploads of their own.
 
-A piece is an object beside the one it belongs to: its key, a dot and five digits. So `delete` of the key, `list` and
+A piece is an object beside the one it belongs to: its key, a dot and five digits; where several may write one key at a time,
+also a dash and the writer's tag. So `delete` of the key, `list` and
 `delete_prefix` find it, and whatever was left unfinished shows under the key that it would have had. Piece 00000 is the
 mark of an open session; its content is the session's name. Parts are pieces 00001 and up.
 
@@ -21,6 +22,7 @@ from strongroom.storage.base import ObjectMeta, Part, PartLimits
 from strongroom.storage.keys import KEY_PATTERN, PREFIX_PATTERN
 
 BESIDE = re.compile(rf"{KEY_PATTERN.pattern}(\.[a-z]+)?")
+PIECE = re.compile(r"([0-9]{5})(-[0-9a-f]+)?")
 MIB = 1024 * 1024
 MARK = 0
 MAX_PARTS = 10_000
@@ -53,9 +55,9 @@ def checked_prefix(prefix: str) -> str:
     return prefix
 
 
-def piece_name(key: str, number: int) -> str:
-    """Return the name of a key's piece."""
-    return f"{key}.{number:05}"
+def piece_name(key: str, number: int, writer: str = "") -> str:
+    """Return the name of a key's piece; a writer's tag, in hexadecimal, makes it that writer's own."""
+    return f"{key}.{number:05}-{writer}" if writer else f"{key}.{number:05}"
 
 
 def owner(name: str) -> str:
@@ -64,9 +66,15 @@ def owner(name: str) -> str:
 
 
 def piece_number(name: str) -> int | None:
-    """Return a piece's number, 0 for the mark; None when the object is no piece."""
-    suffix = name.partition(".")[2]
-    return int(suffix) if len(suffix) == len("00000") and suffix.isascii() and suffix.isdigit() else None
+    """Return a part's number, 0 for the mark; None when the object is none, or a writer's own piece."""
+    found = PIECE.fullmatch(name.partition(".")[2])
+    return int(found[1]) if found and not found[2] else None
+
+
+def holds_bytes(name: str) -> bool:
+    """Tell whether an object is a piece, of whomever, and no mark."""
+    found = PIECE.fullmatch(name.partition(".")[2])
+    return found is not None and int(found[1]) != MARK
 
 
 class PieceMultipart(ABC):
