@@ -177,6 +177,30 @@ def test_a_removed_host_that_is_dead_holds_up_nothing_else(
     assert set(world.runtime.provider_ids(tenant)) == {local.id, dead.id}
 
 
+def test_a_deletion_is_held_up_by_a_dead_host_only_there(
+    world: World, tenant: Tenant, client: Client, add_place: AddPlace, operator: Client
+) -> None:
+    """Its bytes at all others are gone, and those there as soon as it is back."""
+    dead, fine = add_place(), add_place()
+    for each in (dead, fine):
+        add_host(client, each)
+    file = world.upload(client)
+    settle(world)
+    root = Path(dead.config["root"])
+    root.rename(root.with_name("away"))
+    url, now = f"/operator/api/v1/tenants/{tenant.slug}", {"now": True, "confirm": tenant.slug}
+    ok(operator.delete(url, query_string=now), 202)
+    world.run_due_jobs()
+    assert (at(world, tenant, fine), world.stored(tenant)) == (set(), [])
+    (operation,) = ok(operator.get("/operator/api/v1/operations", query_string={"slug": tenant.slug}))["items"]
+    assert (operation["state"], bool(operation["error"])) == ("open", True)
+    root.with_name("away").rename(root)
+    assert at(world, tenant, dead) == {file["version_id"]}
+    ok(operator.post(f"/operator/api/v1/operations/{operation['id']}/retry"))
+    settle(world)
+    assert at(world, tenant, dead) == set()
+
+
 def test_what_a_dead_worker_left_is_in_nobodys_way(world: World, tenant: Tenant, client: Client, place: ProviderInfo) -> None:
     """It was killed in mid-copy: its row is under its lease, its claim stands, and unfinished bytes lie there."""
     host = add_host(client, place)

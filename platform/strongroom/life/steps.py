@@ -15,6 +15,7 @@ from strongroom.life.move_steps import MOVE, STAY
 from strongroom.life.step_kinds import Long, Short
 from strongroom.relocation import copies
 from strongroom.runtime import Runtime
+from strongroom.storage.everywhere import at_each
 from tenants import providers as registered
 from tenants import repository
 from tenants import service as tenants
@@ -78,8 +79,7 @@ def _drop_schema(runtime: Runtime, _operation: Operation, tenant: Tenant) -> Non
 
 
 def _remove_bytes(runtime: Runtime, _operation: Operation, tenant: Tenant) -> None:
-    for provider_id in runtime.provider_ids(tenant):
-        runtime.storage(tenant, provider_id).delete_all()
+    at_each(runtime.provider_ids(tenant), lambda each: runtime.storage(tenant, each).delete_all())
 
 
 def _become_tombstone(runtime: Runtime, _operation: Operation, tenant: Tenant) -> None:
