@@ -80,6 +80,15 @@ def get_host(runtime: Runtime, tenant: Tenant, host_id: UUID) -> HostState:
     return found
 
 
+def _find(runtime: Runtime, tenant: Tenant, host_id: UUID) -> tuple[Host, ProviderInfo]:
+    """Return a host and its provider, without counting all its copies."""
+    with runtime.databases.control() as connection:
+        found = next((each for each in registry.get_tenant(connection, tenant.id).settings.hosts if each.id == host_id), None)
+        if found is None:
+            raise NotFound("There is no such host.")
+        return found, registry.get_provider(connection, provider_id=found.provider_id)
+
+
 def add_host(
     runtime: Runtime, tenant: Tenant, principal: Principal, *, name: str, provider_id: UUID, buckets: list[UUID] | None = None,
     enabled: bool = True,
@@ -160,10 +169,9 @@ def remove_host(runtime: Runtime, tenant: Tenant, principal: Principal, host_id:
         Conflict: copies cannot be kept at storage that is not the tenant's own: they would count in no quota, and outlive erased files.
             Nor where files themselves lie: what belongs to no file is removed there every day.
     """
-    found = get_host(runtime, tenant, host_id)
-    host = found.host
+    host, provider = _find(runtime, tenant, host_id)
     if keep_copies:
-        if found.provider.tenant_id != tenant.id:
+        if provider.tenant_id != tenant.id:
             raise Conflict("Nobody could remove the copies from the platform's storage any more. They stay only at storage of your own.")
         _forget_copies(runtime, tenant, host)
 
@@ -191,7 +199,7 @@ def retry_host(runtime: Runtime, tenant: Tenant, host_id: UUID) -> int:
     Raises:
         NotFound
     """
-    host = get_host(runtime, tenant, host_id).host
+    host, _ = _find(runtime, tenant, host_id)
     with runtime.tenant(tenant) as connection:
         count = repository.retry(connection, host.provider_id)
         enqueue(connection, MIRROR, {"provider_id": str(host.provider_id)}, dedupe_key=f"{host.provider_id} now")
