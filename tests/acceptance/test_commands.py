@@ -138,6 +138,7 @@ def test_deleting_takes_bytes_and_a_new_tenant_of_that_name_starts_empty(deploym
     assert_problem(former, 401, "invalid_credentials")
 
 
+@pytest.mark.slow
 def test_taken_out_and_brought_in(deployment: Deployment, tmp_path: Path) -> None:
     tenant, slug = deployment.tenant(), fresh_slug()
     tenant.owner.bucket("media")
@@ -269,6 +270,7 @@ def test_providers(deployment: Deployment, tmp_path: Path) -> None:
     assert not tenant.stored()
 
 
+@pytest.mark.slow
 def test_moving_there_and_back(deployment: Deployment) -> None:
     """By the workers, while the command waits."""
     name = fresh_slug()

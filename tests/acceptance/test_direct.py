@@ -72,6 +72,7 @@ class Sender:
         return self.client.post(f"{UPLOADS}/{self.begun['id']}/complete", json=body)
 
 
+@pytest.mark.slow
 def test_300_megabytes_in_parallel_parts(tenant: Tenant, owner: Client) -> None:
     data = content(300 * 10**6)
     sender = Sender(owner, data, "large.bin", sha256=sha256(data), block_hashes=hashes(data))

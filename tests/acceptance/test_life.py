@@ -101,6 +101,7 @@ def test_ctrl_c_ends_every_process_and_the_second_start_has_all_data(running: De
     can_work(running.demo_owner())
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_starting_leaves_nothing(running: Deployment) -> None:
     assert running.stop(signal.SIGTERM) == 0
     process = running.launch()
@@ -132,6 +133,7 @@ def test_kill_of_one_process_mends_itself(running: Deployment, name: str) -> Non
     assert running.process.poll() is None
 
 
+@pytest.mark.slow
 def test_kill_of_the_supervisor_takes_all_with_it_and_the_next_up_recovers(running: Deployment) -> None:
     running.processes()
     assert running.process is not None
@@ -149,12 +151,14 @@ def tree(deployment: Deployment) -> set[int]:
     return {top.pid, *(each.pid for each in top.children(recursive=True))}
 
 
+@pytest.mark.slow
 def test_kill_of_everything_at_once_and_the_next_up_recovers(running: Deployment) -> None:
     running.kill_all()
     running.start()
     can_work(running.demo_owner())
 
 
+@pytest.mark.slow
 def test_kill_in_the_middle_of_the_first_start_is_taken_up_again(own_deployment: Callable[..., Deployment]) -> None:
     fresh = own_deployment()
     for name in ("postgres", "serve"):

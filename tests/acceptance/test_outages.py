@@ -192,6 +192,7 @@ def ask(client: Client, method: str, path: str) -> requests.Response:
         return other.request(method, path, data=TEXT if method == "PUT" else None, timeout=30)
 
 
+@pytest.mark.slow
 def test_database_down(fragile: Deployment, tenant: Tenant) -> None:
     owner = tenant.owner
     kept = owner.store("media", "kept", TEXT)
@@ -229,6 +230,7 @@ class SlowBody:
         yield self.data[middle:]
 
 
+@pytest.mark.slow
 def test_database_away_and_back_while_bytes_travel(fragile: Deployment, tenant: Tenant) -> None:
     body = SlowBody(noise(8 * MIB))
     with ThreadPoolExecutor(1) as pool, tenant.owner.again() as client:
@@ -243,6 +245,7 @@ def test_database_away_and_back_while_bytes_travel(fragile: Deployment, tenant: 
     assert tenant.owner.checked(answer.json(), BACK_S)["sha256"] == sha256(body.data)
 
 
+@pytest.mark.slow
 def test_database_gone_when_an_upload_completes(fragile: Deployment, tenant: Tenant) -> None:
     body = SlowBody(noise(2 * MIB))
     with ThreadPoolExecutor(1) as pool, tenant.owner.again() as client:
@@ -363,6 +366,7 @@ def test_beat_down_costs_nothing_but_time(fragile: Deployment, tenant: Tenant) -
 # clamd
 
 
+@pytest.mark.slow
 def test_a_configured_clamd_that_is_down_leaves_files_pending_and_never_clean(own_deployment: Callable[..., Deployment]) -> None:
     made = own_deployment(clamd_address="/nowhere/clamd.sock")
     made.start("--json")

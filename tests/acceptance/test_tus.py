@@ -203,6 +203,7 @@ def test_chunks_of_unknown_length(owner: Client) -> None:
     check_file(owner, "a.bin", DATA)
 
 
+@pytest.mark.slow
 def test_a_stop_lets_clients_go_on_after_the_restart(own_deployment: Callable[..., Deployment]) -> None:
     made = own_deployment()
     made.start("--json")
