@@ -10,9 +10,9 @@ from strongroom.moving import service as moving
 from strongroom.storage.keys import object_key
 
 from tenants.models import ProviderInfo, Tenant
-from tests.factories import Client, World, object_url, ok
+from tests.factories import Client, World, ok
 from tests.mirrors.conftest import HOSTS, add_host, at, counts, file_at, host_of, settle
-from tests.moving.conftest import move, named, present
+from tests.moving.conftest import assert_readable, move, named, present
 
 pytestmark = pytest.mark.usefixtures("bucket")
 
@@ -23,12 +23,6 @@ def fill(world: World, client: Client) -> dict[str, bytes]:
         world.upload(client, path, data)
     world.run_jobs()
     return contents
-
-
-def assert_readable(client: Client, contents: dict[str, bytes]) -> None:
-    for path, data in contents.items():
-        response = client.get(object_url("media", path))
-        assert (response.status_code, response.data) == (200, data), path
 
 
 def test_to_a_host_and_back(world: World, tenant: Tenant, client: Client, place: ProviderInfo, local: ProviderInfo) -> None:

@@ -12,7 +12,7 @@ from strongroom.moving.models import Report
 from strongroom.operating import providers
 
 from tenants.models import ProviderInfo, Tenant
-from tests.factories import World, number
+from tests.factories import Client, World, number, object_url
 
 Add = Callable[..., ProviderInfo]
 
@@ -65,3 +65,10 @@ def objects(world: World, tenant: Tenant, at: ProviderInfo) -> set[str]:
 def named(world: World, tenant: Tenant, at: ProviderInfo) -> set[str]:
     """The versions that the rows name there."""
     return {str(row["id"]) for row in world.rows(tenant, "versions", "provider_id = %(id)s", id=at.id)}
+
+
+def assert_readable(client: Client, contents: dict[str, bytes]) -> None:
+    """Every file is there, byte for byte."""
+    for path, data in contents.items():
+        response = client.get(object_url("media", path))
+        assert (response.status_code, response.data) == (200, data), path

@@ -21,7 +21,7 @@ from strongroom.storage.keys import object_key
 from tenants import providers as registered
 from tenants.models import ProviderInfo, Tenant
 from tests.factories import Client, World, object_url, ok, put_object
-from tests.moving.conftest import Add, move, named, objects, present
+from tests.moving.conftest import Add, assert_readable, move, named, objects, present
 from tests.services.shared import s3_server
 from tests.slow import slow_upload
 
@@ -39,12 +39,6 @@ def fill(world: World, client: Client) -> dict[str, bytes]:
     ok(client.delete(f"/api/v1/files/{world.upload(client, 'gone.txt', b'in the trash')['id']}"), 204)
     world.run_jobs()
     return contents
-
-
-def assert_readable(client: Client, contents: dict[str, bytes]) -> None:
-    for path, data in contents.items():
-        response = client.get(object_url("media", path))
-        assert (response.status_code, response.data) == (200, data), path
 
 
 def test_everything_goes_and_nothing_stays(world: World, tenant: Tenant, client: Client, local: ProviderInfo, other: ProviderInfo) -> None:
